@@ -1,0 +1,1 @@
+"""Pure decisions over frozen values: what comes next, and why."""

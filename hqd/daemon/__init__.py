@@ -1,0 +1,1 @@
+"""The loop, the workers, and what surrounds them."""

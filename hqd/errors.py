@@ -1,0 +1,110 @@
+"""Every error that hqd raises on purpose.
+
+Three kinds, and they look different to the person who meets them:
+
+- expected (`Expected` and below): the world said no in a way hqd foresaw; one line, a remedy, no traceback.
+- the operator's (`Misconfigured`, `Usage`): a file or a call has to be changed by a person; exit 78 or 2.
+- bugs: everything else. They are not caught below the worker and CLI edges, and print a traceback.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+EXIT_OK = 0
+EXIT_FAILURE = 1
+EXIT_USAGE = 2
+EXIT_TEMPORARY = 75
+EXIT_CONFIG = 78
+
+
+class HqdError(Exception):
+    """Base of all errors that hqd raises on purpose. `remedy` is one line for the person who reads it."""
+
+    exit_code = EXIT_FAILURE
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.remedy = remedy
+
+
+class Expected(HqdError):
+    """The world said no; trying again later, or after the remedy, may help."""
+
+
+class Temporary(Expected):
+    """Nothing is wrong with the request; the same call may succeed later."""
+
+    exit_code = EXIT_TEMPORARY
+
+
+class Usage(HqdError):
+    """The call itself is wrong."""
+
+    exit_code = EXIT_USAGE
+
+
+class Misconfigured(HqdError):
+    """A file that a person wrote cannot be used."""
+
+    exit_code = EXIT_CONFIG
+
+
+class NotAnHQ(Misconfigured):
+    """No hqd.toml here or above."""
+
+    def __init__(self, where: Path) -> None:
+        super().__init__(f"no hqd.toml in {where} or above it", remedy="run `hqd init PATH`, or pass --hq PATH")
+
+
+class StaleHead(Temporary):
+    """Main moved under an append. Nothing was written; take a new snapshot and decide again."""
+
+    def __init__(self, expected: str, found: str) -> None:
+        super().__init__(f"main moved from {expected[:12]} to {found[:12]}")
+        self.expected = expected
+        self.found = found
+
+
+class PathsInUse(Temporary):
+    """A person's uncommitted work stands on paths that an append would move or write. Nothing was written."""
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        super().__init__("uncommitted work of a person on: " + ", ".join(paths[:5]), remedy="commit it or put it back")
+        self.paths = paths
+
+
+class RepositoryBusy(Temporary):
+    """index.lock is held, another branch is checked out, or a merge, rebase or bisect is in progress.
+
+    `cause` is one word for programs: index_lock, branch, merge, rebase, bisect, cherry_pick, revert.
+    """
+
+    def __init__(self, cause: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.cause = cause
+
+
+class CannotCommit(Expected):
+    """Nothing can be committed now: full or read-only disk, rewritten history. `cause`: disk, read_only, history."""
+
+    def __init__(self, cause: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.cause = cause
+
+
+class AlreadyRunning(Temporary):
+    """Another hqd holds this HQ."""
+
+
+class SecretFound(Expected):
+    """A secret stands in text that would have been committed. The message never contains the secret."""
+
+
+class ExpressionFault(Expected):
+    """A template or expression cannot be compiled or evaluated."""
+
+
+class IllegalTransition(HqdError):
+    """An event that the transition table does not allow in this state. Nothing was changed; this is a bug."""

@@ -1,0 +1,208 @@
+"""A playbook: which tasks it takes, its steps, gates, context rules, limits, and what to do on failure.
+
+These are shapes only. Rules about two objects (a route to an unknown step) live in `core/rules.py`; the
+translation from TOML, with line numbers, in `codec/playbook.py`.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hqd.model.duration import Duration
+from hqd.model.gate import GateSpec
+from hqd.model.value import Value
+
+STEP_NAME = r"[a-z][a-z0-9_]*"
+RESERVED_TARGETS = frozenset({"done", "drop", "human"})
+
+
+class StepKind(StrEnum):
+    GATE = "gate"  # checks only
+    AGENT = "agent"
+    REVIEW = "review"  # a pull request
+    ASK = "ask"  # a question to a human
+    RUN = "run"  # a program with an outside effect
+    SPAWN = "spawn"  # child tasks
+
+
+class Rung(Value):
+    """One rung of a ladder: exactly one of these is set. `human` ends every ladder, written or not."""
+
+    retry: int | None = Field(default=None, ge=1, le=100)  # same agent, with findings and its failed output
+    fresh: int | None = Field(default=None, ge=1, le=100)  # same agent, new context, with a distilled note
+    agent: str | None = None  # another agent, once per `times`
+    times: int = Field(default=1, ge=1, le=100)  # only with `agent` and `route`
+    route: str | None = None  # an earlier step, with a finding
+    human: bool = False
+
+
+class Route(Value):
+    """Where to go after a step passed. First that holds wins; `max` counts within a round."""
+
+    when: str | None = None
+    to: str
+    feedback: str | None = None
+    max: int | None = Field(default=None, ge=0, le=1000)
+    then: str = "human"
+
+
+class ContextRule(Value):
+    """Which documents an attempt is given. Exactly one kind of source each."""
+
+    include: tuple[str, ...] = ()
+    outputs: tuple[str, ...] = ()
+    children: tuple[str, ...] | bool | None = None
+    decisions: dict[str, Any] | None = None
+    similar: int | None = Field(default=None, ge=0, le=50)
+    lessons: bool | None = None
+    when: str | None = None
+    priority: int = 0
+    max_tokens: int | None = Field(default=None, ge=1)
+    required: bool = False
+    exclude: tuple[str, ...] = ()
+
+
+class Review(Value):
+    """A pull request and what its fate means."""
+
+    reviewers: tuple[str, ...] = ()
+    assignees: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    on_changes: str | None = None  # the agent step that gets the feedback; default: the last agent step before
+    land: Literal["on_merge", "on_approval", "never"] = "on_merge"
+    remind: Duration | None = None
+    update: Literal["merge", "rebase"] = "merge"
+    sample: float | Literal["auto"] | None = None
+    risk: float | None = Field(default=None, gt=0, lt=1)
+
+
+class Ask(Value):
+    question: str
+    choices: tuple[str, ...] = ()
+    to: tuple[str, ...] = ()
+
+
+class RunProgram(Value):
+    argv: tuple[str, ...] = Field(min_length=1)
+    env: dict[str, str] = Field(default_factory=dict)
+    once: bool = False
+    timeout: Duration = "10m"
+
+
+class Spawn(Value):
+    each: str
+    playbook: str | None = None
+    title: str
+    body: str
+    max: int = Field(default=12, ge=1, le=500)
+    need: Literal["all", "any"] | int = "all"
+
+
+class Limits(Value):
+    """Caps of a playbook; what is not set comes from hqd.toml, and there always is a cap."""
+
+    cost_usd: float | None = Field(default=None, gt=0)
+    tokens: int | None = Field(default=None, gt=0)
+    attempts: int | None = Field(default=None, ge=1)  # of one round
+    attempt: Duration | None = None  # one attempt's wall time
+    wall: Duration | None = None  # time in active/ only
+
+
+class Schedule(Value):
+    cron: str
+    tz: str = "UTC"
+    template: str
+    catch_up: Literal["none", "latest", "all"] = "latest"
+    overlap: Literal["skip", "allow"] = "skip"
+
+
+class Accepts(Value):
+    """What a playbook takes by itself; where both are given, both must hold."""
+
+    tags: tuple[str, ...] = ()
+    when: str | None = None
+
+
+class Concurrency(Value):
+    group: str
+    max: int = Field(default=1, ge=1)
+
+
+class Experiment(Value):
+    source: str
+    holdout: float = Field(gt=0, lt=1)
+    effect: float = Field(gt=0, lt=1)
+
+
+GateUse = str | GateSpec
+"""A gate by its name in hqd.toml, or in full."""
+
+
+class Step(Value):
+    """One stage. Which of `agent`, `review`, `ask`, `run`, `spawn` is set decides its kind; none: a gate step."""
+
+    name: str
+    agent: str | None = None
+    review: Review | None = None
+    ask: Ask | None = None
+    run: RunProgram | None = None
+    spawn: Spawn | None = None
+    prompt: str | None = None  # a path relative to playbooks/
+    prompt_text: str | None = None
+    output: dict[str, Any] | str | None = None  # field types, or the path of a JSON Schema
+    deliver: str | None = None
+    overwrite: bool = False
+    when: str | None = None
+    gates: tuple[GateUse, ...] = ()
+    gates_before: tuple[GateUse, ...] = ()
+    routes: tuple[Route, ...] = ()
+    on_fail: tuple[Rung, ...] | None = None
+    context: tuple[ContextRule, ...] = ()
+    limits: Limits = Limits()
+    tools: bool = False  # file tools for an anthropic agent, inside the task's copy
+
+    @property
+    def kind(self) -> StepKind:
+        for kind in (StepKind.AGENT, StepKind.REVIEW, StepKind.ASK, StepKind.RUN, StepKind.SPAWN):
+            if getattr(self, kind.value) is not None:
+                return kind
+        return StepKind.GATE
+
+
+class Playbook(Value):
+    name: str
+    description: str = ""
+    accepts: Accepts | None = None
+    limits: Limits = Limits()
+    schedule: Schedule | None = None
+    context: tuple[ContextRule, ...] = ()
+    gates: tuple[GateUse, ...] = ()
+    on_fail: tuple[Rung, ...] | None = None
+    on: dict[str, tuple[Rung, ...]] = Field(default_factory=dict)  # failure class -> ladder
+    land: Literal["auto"] | None = None
+    repo: str | None = None
+    concurrency: Concurrency | None = None
+    experiment: Experiment | None = None
+    audit: float | None = Field(default=None, ge=0, le=1)
+    steps: tuple[Step, ...]
+
+    def step(self, name: str) -> Step:
+        """The step of that name. Raises KeyError."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    def position(self, name: str) -> int:
+        """0-based place of a step. Raises KeyError."""
+        for place, step in enumerate(self.steps):
+            if step.name == name:
+                return place
+        raise KeyError(name)
+
+    @property
+    def delivers(self) -> bool:
+        return any(step.deliver is not None for step in self.steps)

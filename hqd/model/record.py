@@ -1,0 +1,279 @@
+"""Record v1: one event of one task, with the cursor that follows from it.
+
+Records are append-only: `workspace/runs/YYYY/MM/DD/TASK-ID/NNN-EVENT.toml`. The newest one holds the cursor, so
+that a daemon starts by reading one record a task, whatever the task has behind it. History cannot be
+back-filled: what issue after issue will want to measure is recorded from the first day.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hqd.model.failure import Failure, Outcome, ParkReason
+from hqd.model.gate import GateResult
+from hqd.model.task import State
+from hqd.model.value import Value
+
+RECORD_VERSION = 1
+
+
+class EventKind(StrEnum):
+    """Everything that can happen to a task (`held` and `lifted`: to an agent, a playbook or the HQ)."""
+
+    ACCEPTED = "accepted"
+    CLAIMED = "claimed"
+    FINISHED = "finished"
+    ROUTED = "routed"
+    PARKED = "parked"
+    RESUMED = "resumed"
+    ASKED = "asked"
+    ANSWERED = "answered"
+    REVIEW_OPENED = "review_opened"
+    FEEDBACK = "feedback"
+    LANDED = "landed"
+    DONE = "done"
+    DROPPED = "dropped"
+    EDITED = "edited"
+    HELD = "held"
+    LIFTED = "lifted"
+
+
+class Via(StrEnum):
+    """By which way a person's word came."""
+
+    FILES = "files"
+    CLI = "cli"
+    FORGE = "forge"
+    GIT = "git"
+
+
+class Person(Value):
+    """A git identity."""
+
+    name: str
+    email: str
+
+
+class Pin(Value):
+    """The rules that a task runs under: tree of playbooks/, blob of hqd.toml, blobs of the lessons in scope."""
+
+    playbooks: str
+    settings: str
+    lessons: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.playbooks[:12]}:{self.settings[:12]}" + "".join(f":{blob[:12]}" for blob in self.lessons)
+
+
+class Claim(Value):
+    nonce: str
+    host: str
+    until: datetime
+
+
+class Usage(Value):
+    """Tokens and dollars. `cost` is None where neither the provider nor a price tells."""
+
+    in_: int = Field(default=0, alias="in")
+    out: int = 0
+    cached: int = 0  # read from the provider's cache, part of the prompt but not of `in`
+    cache_write: int = 0
+    cost: float | None = None
+    requests: int = 0
+
+    @property
+    def tokens(self) -> int:
+        return self.in_ + self.out + self.cached + self.cache_write
+
+
+class Work(Value):
+    """What an attempt did to files: commit ids, and the path in git of the patch of a failed attempt."""
+
+    base: str
+    head: str | None = None
+    patch: str | None = None
+    files: tuple[str, ...] = ()
+
+
+class Finding(Value):
+    """What a gate or a person says is wrong, written so that the agent can act on it."""
+
+    source: str  # gate:NAME, human:NAME, route:STEP, agent, hqd
+    text: str
+    step: str | None = None
+    attempt: int | None = None
+
+
+class OutputRef(Value):
+    """A step's accepted output: named by path and blob."""
+
+    path: str
+    blob: str
+    attempt: int
+    n: int
+    stale: bool = False
+    data: bool = False  # typed output: JSON
+
+
+class Rungs(Value):
+    """How far up its ladder a step is in this round. `rung` -1: not on it yet."""
+
+    rung: int = -1
+    used: int = 0
+
+
+class ReviewState(Value):
+    """The pull request that a task waits for."""
+
+    step: str
+    branch: str
+    head: str
+    base: str
+    opened: datetime | None = None
+    number: int | None = None
+    url: str | None = None
+    answered: tuple[str, ...] = ()  # ids of review items that an agent was given
+    approved: bool = False
+    gone_since: datetime | None = None
+
+
+class Best(Value):
+    attempt: int
+    n: int
+    passed: int
+    output: str | None = None
+
+
+class Phase(StrEnum):
+    """Where in its step a task stands. Tells `decide` what comes next; the folder tells people."""
+
+    READY = "ready"  # the step may be claimed
+    CLAIMED = "claimed"  # a worker has it
+    PASSED = "passed"  # the attempt passed; what follows is not decided yet
+    FAILED = "failed"  # the attempt failed; the ladder is not asked yet
+    AGAIN = "again"  # interrupted, or refused unseen: the same once more
+    REVIEW = "review"
+    ASKED = "asked"
+    PARKED = "parked"
+    LANDING = "landing"  # accepted work is to be landed
+    ENDED = "ended"
+
+
+class Cursor(Value):
+    """Everything that `decide` needs to know of a task beyond its file. Follows from the events alone."""
+
+    playbook: str | None = None
+    source: str | None = None  # the inbox path it came from
+    parent: str | None = None
+    step: str | None = None
+    phase: Phase = Phase.READY
+    mode: Literal["first", "retry", "fresh", "agent", "again"] = "first"
+    agent: str | None = None  # another agent than the step's own, chosen by the ladder
+    round: int = 1
+    pin: Pin | None = None
+    attempts: dict[str, int] = Field(default_factory=dict)  # numbers given out, per step; never reset
+    counted: int = 0  # attempts of this round that count
+    rungs: dict[str, Rungs] = Field(default_factory=dict)
+    routes: dict[str, int] = Field(default_factory=dict)  # "step#index" -> used in this round
+    outputs: dict[str, OutputRef] = Field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()  # for the next attempt of `step`
+    answers: dict[str, str] = Field(default_factory=dict)
+    children: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    failure: Failure | None = None
+    failures: tuple[str, ...] = ()  # "step:class" of this round, in order
+    prompts: tuple[str, ...] = ()  # hashes of prompts that failed in this round
+    fingerprints: tuple[str, ...] = ()  # progress fingerprints of this round
+    gates: dict[str, str] = Field(default_factory=dict)  # gate name -> status, of the last attempt
+    best: dict[str, Best] = Field(default_factory=dict)
+    last: dict[str, str] = Field(default_factory=dict)  # step -> path of the last output, failed or not
+    patch: str | None = None  # the last failed attempt's patch, for `retry` to go on from
+    base: str | None = None  # where the task's branch began
+    head: str | None = None  # its accepted tip
+    review: ReviewState | None = None
+    cost: float = 0.0
+    tokens: int = 0
+    stalled: float = 0.0  # dollars since the last accepted change of state
+    wall: float = 0.0  # seconds in active/
+    since: datetime | None = None  # when it entered the present state
+    backoff: int = 0  # transient failures in a row
+    not_before: datetime | None = None  # backoff, not the author's date
+    crashes: int = 0
+    reason: ParkReason | None = None
+    missing: str | None = None
+    edits: int = 0
+
+
+class Event(Value):
+    """What happened, without what follows from it. Which fields a kind needs: `core/transitions.py`."""
+
+    event: EventKind
+    to: State
+    at: datetime
+    by: str = "hqd"
+    via: Via | None = None
+    pin: Pin | None = None
+    playbook: str | None = None
+    source: str | None = None
+    parent: str | None = None
+    snapshot: str | None = None  # the commit whose tree the attempt reads
+    step: str | None = None
+    attempt: int | None = None
+    mode: Literal["first", "retry", "fresh", "agent", "again"] | None = None
+    rung: int | None = None
+    agent: str | None = None
+    model: str | None = None
+    claim: Claim | None = None
+    outcome: Outcome | None = None
+    failure: Failure | None = None
+    message: str | None = None  # one line for people
+    findings: tuple[Finding, ...] = ()
+    prompt: str | None = None  # path in git
+    prompt_hash: str | None = None
+    raw: str | None = None
+    output: str | None = None
+    output_blob: str | None = None
+    output_data: bool = False
+    manifest: str | None = None
+    usage: Usage | None = None
+    wall: float | None = None  # seconds
+    stop: str | None = None  # the provider's stop reason, or the exit code
+    gates: tuple[GateResult, ...] = ()
+    work: Work | None = None
+    fingerprint: str | None = None
+    retry_after: float | None = None  # seconds
+    decisions: tuple[dict[str, Any], ...] = ()
+    route: str | None = None  # "step#index", or "ladder"
+    reason: ParkReason | None = None
+    missing: str | None = None
+    answer: str | None = None
+    children: tuple[str, ...] = ()
+    review: ReviewState | None = None
+    items: tuple[str, ...] = ()  # ids of review items in this feedback
+    landed: str | None = None  # the commit that landed the work
+
+
+class Record(Event):
+    """An event as it is kept: numbered, placed, and with the cursor after it."""
+
+    v: int = RECORD_VERSION
+    n: int
+    hqd: str
+    host: str
+    from_: State | None = Field(default=None, alias="from")
+    round: int
+    cursor: Cursor
+
+
+class Hold(Value):
+    """What is held, and why: `workspace/holds/NAME.md`."""
+
+    name: str
+    on: str  # agent:X | provider:X | playbook:X | forge | hq
+    reason: str
+    since: datetime
+    missing: str
+    probe: datetime | None = None  # when hqd may look by itself whether it has lifted

@@ -1,0 +1,153 @@
+"""hqd.toml: settings, agents, repositories, limits, forge, notifications."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from hqd.model.duration import Duration
+from hqd.model.gate import GateSpec
+from hqd.model.playbook import ContextRule, Rung
+from hqd.model.value import Value
+
+FORMAT = 1
+"""The format of an HQ that this hqd writes. A newer one on disk is refused with exit 78."""
+
+
+class HqSettings(Value):
+    hosts: Literal["one", "many"] = "one"
+    fetch: Duration = "30s"
+    push: Duration = "2s"
+    branch: str = "main"
+    sparse: Literal["index", "cone", "off"] = "index"
+    grace: Duration = "30s"  # how long running attempts may take to end on SIGTERM
+    rescan: Duration = "10s"  # the net under the file watcher
+
+
+class Inbox(Value):
+    settle: Duration = "5s"
+    max_bytes: int = Field(default=1_000_000, ge=1)
+
+
+class Edits(Value):
+    playbooks: Literal["commit", "save"] = "commit"
+
+
+class Defaults(Value):
+    playbook: str = "general"
+    on_fail: tuple[Rung, ...] = (Rung(retry=2), Rung(human=True))
+
+
+class GlobalLimits(Value):
+    """Caps that always exist (design section 5). Dollars, tokens, counts, durations."""
+
+    cost_usd_per_task: float = Field(default=2.0, ge=0)
+    cost_usd_per_day: float = Field(default=20.0, ge=0)
+    tokens_per_task: int | None = Field(default=None, ge=0)
+    tokens_per_day: int | None = Field(default=None, ge=0)
+    concurrency: int = Field(default=4, ge=1, le=1000)
+    attempts: int = Field(default=20, ge=1)  # a round
+    attempt: Duration = "30m"
+    output_bytes: int = Field(default=4_000_000, ge=1000)
+    patch_bytes: int = Field(default=10_000_000, ge=1000)
+    crashes: int = Field(default=3, ge=1)  # worker crashes of one task before it is parked
+
+
+class Price(Value):
+    """Dollars per million tokens; overrides the package's table for one agent."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+    cache_read: float | None = Field(default=None, ge=0)
+    cache_write: float | None = Field(default=None, ge=0)
+
+
+class AgentSettings(Value):
+    """A named worker. Which keys apply depends on `provider`; `codec/settings.py` refuses the others."""
+
+    provider: Literal["anthropic", "command", "replay"]
+    # anthropic
+    model: str | None = None
+    max_tokens: int = Field(default=8192, ge=1)
+    system: str | None = None
+    base_url: str | None = None
+    api_key: str = "secret:anthropic_api_key"
+    tools: bool = False
+    max_turns: int = Field(default=30, ge=1)
+    price: Price | None = None
+    # command
+    preset: Literal["claude", "codex"] | None = None
+    argv: tuple[str, ...] = ()
+    args: tuple[str, ...] = ()  # appended to a preset's own
+    env: dict[str, str] = Field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
+    parser: Literal["text", "json", "claude", "codex"] | None = None
+    native_context: bool | None = None  # reads AGENTS.md and the like by itself
+    # replay
+    answers: str | None = None  # a JSONL file, relative to the HQ
+    pick: str | None = None  # an expression over task, step, attempt, agent and `row`
+    delay: Duration = "0s"
+    # all
+    timeout: Duration | None = None
+    max_concurrent: int | None = Field(default=None, ge=1)
+    requests_per_minute: int | None = Field(default=None, ge=1)
+
+
+class Repository(Value):
+    url: str
+    branch: str = "main"
+    setup: tuple[str, ...] = ()
+    protected: tuple[str, ...] = ()
+
+
+class Forge(Value):
+    kind: Literal["local", "github", "gitlab", "gitea"] = "local"
+    repo: str | None = None
+    token: str | None = None
+    app_id: str | None = None
+    poll: Duration = "60s"
+    debounce: Duration = "10s"
+    branch_grace: Duration = "10m"
+    api_url: str | None = None
+    allow_bots: tuple[str, ...] = ()
+
+
+class Webhook(Value):
+    listen: str = "127.0.0.1:8477"
+    secret: str
+
+
+class Notify(Value):
+    """Who is told what. Exactly one of `command` and `webhook`."""
+
+    on: tuple[str, ...] = Field(min_length=1)
+    command: tuple[str, ...] = ()
+    webhook: str | None = None
+    digest: Duration | None = None
+
+
+class LessonSettings(Value):
+    label_days: int = Field(default=7, ge=0)
+    max_false_positive_rate: float = Field(default=0.02, gt=0, lt=1)
+    drafter: str | None = None
+
+
+class Settings(Value):
+    format: int
+    hq: HqSettings = HqSettings()
+    inbox: Inbox = Inbox()
+    edits: Edits = Edits()
+    defaults: Defaults = Defaults()
+    limits: GlobalLimits = GlobalLimits()
+    agents: dict[str, AgentSettings] = Field(default_factory=dict)
+    repos: dict[str, Repository] = Field(default_factory=dict)
+    gates: dict[str, GateSpec] = Field(default_factory=dict)
+    context: tuple[ContextRule, ...] = ()
+    forge: Forge = Forge()
+    webhook: Webhook | None = None
+    notify: tuple[Notify, ...] = ()
+    lessons: LessonSettings = LessonSettings()
+    audit: float | None = Field(default=None, ge=0, le=1)
+    prices: dict[str, Price] = Field(default_factory=dict)
+    secrets: dict[str, Any] = Field(default_factory=dict)

@@ -1,0 +1,147 @@
+"""What the daemon needs of the outside world. Adapters and the fakes in `hqd/testing` fulfil these.
+
+Every port has one contract suite in tests/contract, run over the real thing and the fake.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from hqd.model.attempt import Answer, Question
+from hqd.model.change import Act, Entry, Transition, WorkingTree
+from hqd.model.gate import GateResult, GateSpec, Subject
+from hqd.model.record import Work
+
+
+class Tree(Protocol):
+    """The files of one commit, read from git's objects, never from disk."""
+
+    @property
+    def commit(self) -> str: ...
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file; None where there is none."""
+
+    def entry(self, path: str) -> Entry | None:
+        """Mode and object id of a file or folder; None where there is none."""
+
+    def entries(self, folder: str) -> tuple[Entry, ...]:
+        """What a folder holds, not recursively, in git's order; empty where there is none."""
+
+
+class Ledger(Protocol):
+    """The single committer of main."""
+
+    def snapshot(self) -> Tree:
+        """The tree of main's tip."""
+
+    def append(self, base: str, transitions: Sequence[Transition]) -> tuple[str, ...]:
+        """Commits the transitions, one commit each in this order, on top of `base`; returns their ids.
+
+        Durable when it returns: the objects are fsynced and main has moved by compare-and-swap. The index
+        and the written-out files follow before it returns. All or nothing.
+        Raises StaleHead, PathsInUse, RepositoryBusy, CannotCommit; then nothing was changed.
+        """
+
+
+class Checkout(Protocol):
+    """The working tree that the daemon shares with people."""
+
+    def look(self) -> WorkingTree:
+        """Where the working tree differs from the tree last written out, in the folders hqd cares for."""
+
+    def read(self, path: str, limit: int) -> bytes:
+        """At most `limit` + 1 bytes of a regular file, links not followed. Raises OSError."""
+
+    def restore(self, acts: Sequence[Act]) -> None:
+        """Undoes known differences: makes these paths what main's tree says, if they still are as given."""
+
+
+class History(Protocol):
+    """Reading of git beyond main's tip."""
+
+    def tree(self, revision: str) -> Tree: ...
+
+    def blob(self, object_id: str) -> bytes:
+        """Raises KeyError where there is no such blob."""
+
+    def messages(self, since: str | None, paths: Sequence[str] = (), limit: int = 0) -> Iterator[tuple[str, str]]:
+        """(commit, message) of main's first-parent line, newest first, down to and without `since`."""
+
+
+class Copy(Protocol):
+    """A working copy lent to one attempt. Disposable; nothing in it is trusted."""
+
+    @property
+    def path(self) -> Path: ...
+
+    @property
+    def slot(self) -> int: ...
+
+    def apply(self, patch: bytes) -> None:
+        """Lays a failed attempt's patch on top, for a retry to go on from. Raises Expected if it does not fit."""
+
+    def collect(self, message: str) -> Work:
+        """Commits the difference to the base inside the copy (`Hqd-Work: TASK`), and brings the objects home."""
+
+    def patch(self, limit: int) -> bytes:
+        """The binary patch of base..now, cut off (empty) above `limit` bytes."""
+
+
+class Copies(Protocol):
+    """The pool of working copies outside the HQ."""
+
+    def borrow(self, task: str, repo: str | None, base: str) -> AbstractContextManager[Copy]:
+        """A clean copy at commit `base`. Raises Expected (setup failed, no space)."""
+
+
+class Branches(Protocol):
+    """Task branches, reviews and landing: git's side of a pull request."""
+
+    def point(self, task: str, head: str, repo: str | None = None) -> None:
+        """Sets hqd/TASK (and refs/hqd/review/TASK) to `head`, whose objects are here already."""
+
+    def tip(self, task: str, repo: str | None = None) -> str | None:
+        """The commit of branch hqd/TASK; None where there is no such branch."""
+
+    def landed(self, reviews: Mapping[str, tuple[str, str]], since: str | None) -> Mapping[str, str]:
+        """Which reviews have landed on main: task -> (base, head) in, task -> landing commit out."""
+
+    def merge(self, task: str, head: str, onto: str) -> tuple[tuple[str, str, str | None], ...]:
+        """What merging `head` would change on `onto`: (mode, object id or empty for deleted, path). Raises Conflict."""
+
+    def remove(self, task: str, proven_in: str) -> bool:
+        """Deletes hqd/TASK if its tip is reachable from, or its work is contained in, `proven_in`."""
+
+
+class Agent(Protocol):
+    """A worker of one provider. Called from worker threads; must return soon after `stop` is set."""
+
+    def answer(self, question: Question, stop: threading.Event, progress: Callable[[str], None]) -> Answer:
+        """Never raises for what a provider, a model or a program does: that is an Answer with a failure."""
+
+
+class Gates(Protocol):
+    """The registry of gate kinds with what they need of the outside."""
+
+    def check(self, spec: GateSpec) -> tuple[str, ...]:
+        """What is wrong with a gate as written; empty: nothing."""
+
+    def run(self, specs: Sequence[GateSpec], subject: Subject) -> tuple[GateResult, ...]:
+        """One result each, cheap ones first in time, in the order given. Never raises for a gate's own fault."""
+
+
+class Secrets(Protocol):
+    """Where `secret:NAME` is found."""
+
+    def get(self, name: str) -> str | None: ...
+
+
+class Clock(Protocol):
+    def now(self) -> datetime:
+        """Aware datetime, UTC."""
