@@ -49,7 +49,7 @@ class Answer:
 
     text: str
     raw: bytes
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     model: str | None = None
     failure: Failure | None = None
     message: str = ""  # one line for people: why it failed
@@ -77,7 +77,7 @@ class Report:
     message: str = ""
     findings: tuple[Finding, ...] = ()
     gates: tuple[GateResult, ...] = ()
-    usage: Usage = Usage()
+    usage: Usage = field(default_factory=Usage)
     model: str | None = None
     stop: str | None = None
     wall: float = 0.0
