@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from datetime import date, datetime
 
+from hqd.model.names import TASK_ID
+from hqd.model.names import branch as branch
+from hqd.model.names import review_ref as review_ref
+from hqd.model.names import slug_of as slug_of
 from hqd.model.task import State
 
 WORKSPACE = "workspace"
@@ -31,7 +35,6 @@ PROTECTED = ("workspace/", "playbooks/", "lessons/", "hqd.toml", ".gitattributes
 
 ATTRIBUTES = "** -text !filter !ident\n"
 
-TASK_ID = re.compile(r"(?P<day>\d{8})-(?P<slug>[a-z0-9](?:[a-z0-9-]{0,58}[a-z0-9])?)-(?P<hex>[0-9a-f]{6})")
 _DATED = re.compile(r"\d{4}/\d{2}/\d{2}/")
 _RECORD = re.compile(r"(\d{3,})-([a-z_]+)\.toml")
 
@@ -46,11 +49,6 @@ def slug(name: str) -> str:
 def task_id(name: str, day: date, random_hex: str) -> str:
     """`YYYYMMDD-slug-hhhhhh`; `random_hex` has six digits."""
     return f"{day:%Y%m%d}-{slug(name)}-{random_hex}"
-
-
-def slug_of(task: str) -> str:
-    found = TASK_ID.fullmatch(task)
-    return found["slug"] if found else task
 
 
 def day_path(day: date) -> str:
@@ -113,11 +111,3 @@ def locate(path: str) -> tuple[State, str] | None:
         if rest.endswith(".md") and TASK_ID.fullmatch(rest[:-3]):
             return state, rest[:-3]
     return None
-
-
-def branch(task: str) -> str:
-    return f"hqd/{task}"
-
-
-def review_ref(task: str) -> str:
-    return f"refs/hqd/review/{task}"

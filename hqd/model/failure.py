@@ -66,6 +66,7 @@ class ParkReason(StrEnum):
     CRASHED = "crashed"
     SECRET = "secret"  # noqa: S105 - a reason code
     ROUTED = "routed"  # a route says `human`
+    GATE_ERROR = "gate_error"  # an enforcing gate could not judge, again and again
     ASKED = "asked"  # not a park: an `ask` step waits for its answer
     CONTEXT = "context"  # a required document is missing
     LANDING = "landing"  # the delivered path is taken, or landing is refused

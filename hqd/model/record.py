@@ -159,7 +159,6 @@ class Phase(StrEnum):
     REVIEW = "review"
     ASKED = "asked"
     PARKED = "parked"
-    LANDING = "landing"  # accepted work is to be landed
     ENDED = "ended"
 
 
@@ -194,8 +193,10 @@ class Cursor(Value):
     base: str | None = None  # where the task's branch began
     head: str | None = None  # its accepted tip
     review: ReviewState | None = None
-    cost: float = 0.0
+    cost: float = 0.0  # dollars, over all rounds
     tokens: int = 0
+    spent: float = 0.0  # dollars of this round; caps count within it
+    spent_tokens: int = 0
     stalled: float = 0.0  # dollars since the last accepted change of state
     wall: float = 0.0  # seconds in active/
     since: datetime | None = None  # when it entered the present state

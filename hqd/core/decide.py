@@ -1,0 +1,304 @@
+"""`decide(board, now) -> actions`: everything that is to happen next, for all tasks. Pure.
+
+The loop appends the events, evolves the board, and asks again until nothing is left to decide; only then it
+acts. A claim is an event like any other: work starts after its commit.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from hqd.core.flow import group_of, next_move
+from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park
+from hqd.core.recovery import DEFAULTS
+from hqd.core.routing import choose
+from hqd.errors import ExpressionFault
+from hqd.model.board import Board, Rules, Task
+from hqd.model.duration import seconds
+from hqd.model.failure import Failure, Outcome, ParkReason
+from hqd.model.playbook import Playbook, Step
+from hqd.model.record import Claim, Event, EventKind, Hold, Phase
+from hqd.model.task import State
+
+CLAIM_MARGIN = timedelta(minutes=5)
+"""What a claim's deadline grants beyond the attempt's own: gates, copies, commits."""
+
+DAY_BUDGET = "day-budget"
+
+
+@dataclass(frozen=True, slots=True)
+class Happen:
+    """An event to append."""
+
+    task: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A claim to append; when it is durable, the work begins."""
+
+    task: str
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class LandWork:
+    """The task's accepted work is to be merged into main."""
+
+    task: str
+    head: str
+
+
+@dataclass(frozen=True, slots=True)
+class HoldUp:
+    hold: Hold
+
+
+@dataclass(frozen=True, slots=True)
+class LiftHold:
+    name: str
+    why: str
+
+
+Action = Happen | Start | LandWork | HoldUp | LiftHold
+
+
+def decide(board: Board, now: datetime) -> tuple[Action, ...]:
+    """Recoveries first, then holds, then every move that needs no slot, then claims in order of priority and age."""
+    actions: list[Action] = []
+    claims: list[tuple[Task, ClaimStep]] = []
+    for task in board.tasks.values():
+        if task.state is State.ACTIVE:
+            actions.extend(_recover(task, board, now))
+        elif task.state is State.QUEUE:
+            move = next_move(task, board, now)
+            if isinstance(move, ClaimStep):
+                claims.append((task, move))
+            else:
+                actions.extend(_act(task, move, now))
+    actions.extend(_day_budget(board, bool(claims), now))
+    if not (board.paused or board.stopping):
+        actions.extend(_claims(claims, board, now))
+    return tuple(actions)
+
+
+def _recover(task: Task, board: Board, now: datetime) -> Iterable[Action]:
+    """A claim of this host that no worker holds: the daemon died under it. The same once more."""
+    if task.id in board.slots.running or task.cursor.phase is not Phase.CLAIMED:
+        return ()
+    claim = task.last.claim if task.last is not None else None
+    if claim is not None and claim.host != board.host and now < claim.until:
+        return ()
+    event = Event(
+        event=EventKind.FINISHED,
+        to=State.QUEUE,
+        at=now,
+        step=task.cursor.step,
+        attempt=task.cursor.attempts.get(task.cursor.step or "", 1),
+        agent=task.last.agent if task.last else None,
+        outcome=Outcome.INTERRUPTED,
+        failure=Failure.INTERRUPTED,
+        message="hqd ended while it was being worked on",
+    )
+    return (Happen(task.id, event),)
+
+
+def _act(task: Task, move: Move, now: datetime) -> Iterable[Action]:
+    if isinstance(move, Park):
+        return (Happen(task.id, park(move.reason, move.missing, now, task)),)
+    if isinstance(move, GoTo):
+        event = Event(
+            event=EventKind.ROUTED,
+            to=State.QUEUE,
+            at=now,
+            step=move.step,
+            route=move.key,
+            findings=move.findings,
+            items=move.stale,
+        )
+        return (Happen(task.id, event),)
+    if isinstance(move, Land):
+        return (LandWork(task.id, move.head),)
+    if isinstance(move, End):
+        kind, to = (EventKind.DROPPED, State.DROPPED) if move.dropped else (EventKind.DONE, State.DONE)
+        return (Happen(task.id, Event(event=kind, to=to, at=now, message=move.why or None)),)
+    return ()
+
+
+def park(reason: ParkReason, missing: str, now: datetime, task: Task) -> Event:
+    """The event that parks a task, with the one line that says what is missing."""
+    return Event(
+        event=EventKind.PARKED,
+        to=State.BLOCKED,
+        at=now,
+        step=task.cursor.step,
+        reason=reason,
+        missing=missing,
+        failure=task.cursor.failure,
+    )
+
+
+def _day_budget(board: Board, wanted: bool, now: datetime) -> Iterable[Action]:
+    limits = board.current.settings.limits
+    hold = board.holds.get(DAY_BUDGET)
+    tokens = limits.tokens_per_day
+    spent = board.spent_today >= limits.cost_usd_per_day and (board.spent_today > 0 or limits.cost_usd_per_day == 0)
+    spent = spent or (tokens is not None and board.tokens_today >= tokens)
+    if hold is not None and not spent:
+        return (LiftHold(DAY_BUDGET, "a new day, or a higher limit"),)
+    if hold is None and spent and wanted and _priced(board):
+        tomorrow = (now + timedelta(days=1)).replace(hour=0, minute=0, second=0, microsecond=0)
+        missing = f"${board.spent_today:.2f} of ${limits.cost_usd_per_day:.2f} spent today (UTC)"
+        return (
+            HoldUp(
+                Hold(
+                    name=DAY_BUDGET,
+                    on="hq",
+                    reason=Failure.DAY_BUDGET.value,
+                    since=now,
+                    missing=f"{missing}; lifts at midnight UTC or with a higher limits.cost_usd_per_day",
+                    probe=tomorrow,
+                )
+            ),
+        )
+    return ()
+
+
+def _priced(board: Board) -> bool:
+    return bool(board.current.settings.agents)
+
+
+def _claims(claims: list[tuple[Task, ClaimStep]], board: Board, now: datetime) -> Iterable[Action]:
+    free = board.current.settings.limits.concurrency - len(board.slots.running)
+    agents, groups = Counter(board.slots.agents), Counter(board.slots.groups)
+    probed: set[str] = set()
+    actions: list[Action] = []
+    for task, move in sorted(claims, key=_order):
+        if free <= 0:
+            break
+        verdict = _startable(task, move, board, agents, groups, probed, now)
+        if isinstance(verdict, Park):
+            actions.append(Happen(task.id, park(verdict.reason, verdict.missing, now, task)))
+        elif verdict is not None:
+            actions.append(Start(task.id, verdict))
+            free -= 1
+    return actions
+
+
+def _order(item: tuple[Task, ClaimStep]) -> tuple[int, bool, str]:
+    """Priority, then what has begun already, then age (ids begin with their day), then id."""
+    task, _move = item
+    return (-task.document.header.priority, task.cursor.step is None, task.id)
+
+
+def _startable(
+    task: Task,
+    move: ClaimStep,
+    board: Board,
+    agents: Counter[str],
+    groups: Counter[str],
+    probed: set[str],
+    now: datetime,
+) -> Event | Park | None:
+    """The claim, if agent, group and holds let it begin now; counts it in."""
+    rules, playbook, step = place_of(task, move, board, now)
+    agent = move.agent or step.agent
+    try:
+        group = group_of(task, playbook, now)
+    except ExpressionFault as fault:
+        return Park(ParkReason.EXPRESSION, f"concurrency.group: {fault.message}")
+    held = holds_on(board, rules, playbook, step, agent)
+    if any(hold.name not in board.probing or hold.name in probed for hold in held):
+        return None
+    limit = rules.settings.agents[agent].max_concurrent if agent in rules.settings.agents else None
+    if agent is not None and limit is not None and agents[agent] >= limit:
+        return None
+    if group is not None and playbook.concurrency is not None and groups[group] >= playbook.concurrency.max:
+        return None
+    probed.update(hold.name for hold in held)
+    if agent is not None:
+        agents[agent] += 1
+    if group is not None:
+        groups[group] += 1
+    return _claim_event(task, move, board, rules, playbook, step, agent, now)
+
+
+def place_of(task: Task, move: ClaimStep, board: Board, now: datetime) -> tuple[Rules, Playbook, Step]:
+    """Rules, playbook and step of a move that `next_move` made for this very board."""
+    rules = board.rules_of(task)
+    playbook = rules.playbooks.get(task.cursor.playbook or "") if task.cursor.step is not None else None
+    if playbook is None:
+        chosen = choose(task, rules, now)
+        if isinstance(chosen, Park):
+            raise KeyError(f"{task.id}: no playbook takes it")
+        playbook = chosen
+    return rules, playbook, playbook.step(move.step)
+
+
+def holds_on(board: Board, rules: Rules, playbook: Playbook, step: Step, agent: str | None) -> list[Hold]:
+    """The holds that keep this step of this playbook from beginning."""
+    names = {"hq", f"playbook:{playbook.name}"}
+    if agent is not None:
+        names.add(f"agent:{agent}")
+        if agent in rules.settings.agents:
+            names.add(f"provider:{rules.settings.agents[agent].provider}")
+    if step.review is not None:
+        names.add("forge")
+    return [hold for hold in board.holds.values() if hold.on in names]
+
+
+def _claim_event(
+    task: Task,
+    move: ClaimStep,
+    board: Board,
+    rules: Rules,
+    playbook: Playbook,
+    step: Step,
+    agent: str | None,
+    now: datetime,
+) -> Event:
+    nonce = hashlib.sha256(f"{board.seed}/{task.id}/{task.n}".encode()).hexdigest()[:16]
+    until = now + timedelta(seconds=attempt_seconds(rules, playbook, step, agent)) + CLAIM_MARGIN
+    return Event(
+        event=EventKind.CLAIMED,
+        to=State.ACTIVE,
+        at=now,
+        playbook=playbook.name,
+        step=step.name,
+        attempt=task.cursor.attempts.get(step.name, 0) + 1,
+        mode=move.mode,
+        rung=move.rung,
+        agent=agent,
+        pin=rules.pin,
+        snapshot=board.snapshot,
+        claim=Claim(nonce=nonce, host=board.host, until=until),
+    )
+
+
+def attempt_seconds(rules: Rules, playbook: Playbook, step: Step, agent: str | None) -> float:
+    """How long one attempt may take: the shortest of step, playbook, agent and HQ."""
+    settings = rules.settings.agents.get(agent or "")
+    given = [step.limits.attempt, playbook.limits.attempt, settings.timeout if settings else None]
+    return min(seconds(text) for text in (*given, rules.settings.limits.attempt) if text is not None)
+
+
+def hold_for(task: Task, event: Event, rules: Rules, now: datetime) -> Hold | None:
+    """The hold that a refused attempt calls for; None where the failure is the task's own."""
+    failure = event.failure
+    if event.outcome is not Outcome.REFUSED or failure not in (Failure.CREDENTIALS, Failure.PROVIDER):
+        return None
+    agent = event.agent or "unknown"
+    message = event.message or DEFAULTS[failure].tell
+    return Hold(
+        name=f"agent-{agent}",
+        on=f"agent:{agent}",
+        reason=failure.value,
+        since=now,
+        missing=f"agent {agent}: {message}",
+        probe=now + timedelta(minutes=5),
+    )

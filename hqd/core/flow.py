@@ -1,0 +1,278 @@
+"""`next_move(task, board, now)`: what comes next for one task, from its file, its cursor and its pinned rules.
+
+Pure. Each phase has one function; the table at the end is the whole of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, time
+
+from hqd.core import recovery
+from hqd.core.expressions import compile_expression, compile_text
+from hqd.core.facts import facts
+from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park, Wait
+from hqd.core.recovery import after_failure, go_back, over_budget
+from hqd.core.routing import choose
+from hqd.errors import ExpressionFault
+from hqd.model.board import Board, Rules, Task
+from hqd.model.failure import Failure, ParkReason
+from hqd.model.playbook import Playbook, Route, Step
+from hqd.model.record import Finding, Phase
+from hqd.model.task import State
+
+
+def next_move(task: Task, board: Board, now: datetime) -> Move:
+    """What comes next. Never raises for what a task, a playbook or an expression says: that is a Park."""
+    if task.id in board.slots.running:
+        return Wait("a worker is on it", "worker")
+    if task.id in board.waiting:
+        return Wait(board.waiting[task.id], "human")
+    try:
+        return _BY_PHASE[task.cursor.phase](task, board, now)
+    except ExpressionFault as fault:
+        return Park(ParkReason.EXPRESSION, fault.message)
+    except KeyError as lost:
+        return Park(ParkReason.EXPRESSION, f"an output is not to be had any more: {lost}")
+
+
+def _ready(task: Task, board: Board, now: datetime) -> Move:
+    waits = _not_yet(task, board, now)
+    if waits is not None:
+        return waits
+    rules, found = _place(task, board, now)
+    if isinstance(found, Park):
+        return found
+    playbook, step = found
+    if step is None or task.cursor.step is None:
+        step = _step_from(task, board, playbook, 0, now)
+    elif not _wanted(step, task, board, now):
+        step = _step_from(task, board, playbook, playbook.position(step.name) + 1, now)
+    if step is None:
+        return _end(task, playbook)
+    mode = task.cursor.mode if task.cursor.step == step.name else "first"
+    return _claim(task, rules, playbook, step, ClaimStep(step.name, mode, task.cursor.agent))
+
+
+def _passed(task: Task, board: Board, now: datetime) -> Move:
+    rules, found = _place(task, board, now)
+    if isinstance(found, Park):
+        return found
+    playbook, step = found
+    if step is None:
+        return _lost_step(task)
+    if recovery.no_progress(task.cursor):
+        return Park(
+            ParkReason.NO_PROGRESS,
+            f"step {step.name} passed {recovery.SAME_FINGERPRINT} times in this round with the same output",
+        )
+    taken = _routes(task, board, playbook, step, now)
+    if taken is not None:
+        return taken
+    following = _step_from(task, board, playbook, playbook.position(step.name) + 1, now)
+    if following is None:
+        return _end(task, playbook)
+    waits = _not_yet(task, board, now)
+    return waits or _claim(task, rules, playbook, following, ClaimStep(following.name, "first"))
+
+
+def _failed(task: Task, board: Board, now: datetime) -> Move:
+    rules, found = _place(task, board, now)
+    if isinstance(found, Park):
+        return found
+    playbook, step = found
+    if step is None:
+        return _lost_step(task)
+    move = after_failure(task, rules, playbook, step)
+    if isinstance(move, ClaimStep):
+        waits = _not_yet(task, board, now)
+        return waits or _claim(task, rules, playbook, step, move)
+    return move
+
+
+def _again(task: Task, board: Board, now: datetime) -> Move:
+    cursor = task.cursor
+    rules, found = _place(task, board, now)
+    if isinstance(found, Park):
+        return found
+    playbook, step = found
+    if step is None:
+        return _lost_step(task)
+    if cursor.failure is Failure.CRASHED and cursor.crashes >= rules.settings.limits.crashes:
+        return Park(ParkReason.CRASHED, f"step {step.name} broke its worker {cursor.crashes} times; see hqd show")
+    if cursor.failure is Failure.GATE_ERROR and cursor.backoff >= recovery.GATE_ERROR_TRIES:
+        return Park(
+            ParkReason.GATE_ERROR, f"step {step.name}: a gate cannot judge: {cursor.missing or ''}".rstrip(": ")
+        )
+    if cursor.failure is Failure.TRANSIENT and cursor.backoff >= recovery.TRANSIENT_TRIES:
+        return Park(
+            ParkReason.LADDER_EXHAUSTED, f"step {step.name}: the provider failed {cursor.backoff} times running"
+        )
+    waits = _not_yet(task, board, now)
+    return waits or _claim(task, rules, playbook, step, ClaimStep(step.name, "again", cursor.agent))
+
+
+def _claimed(task: Task, board: Board, now: datetime) -> Move:
+    return Wait("another host works on it", "worker")
+
+
+def _review(task: Task, board: Board, now: datetime) -> Move:
+    return Wait("a human's word on the review", "human")
+
+
+def _asked(task: Task, board: Board, now: datetime) -> Move:
+    return Wait(task.cursor.missing or "an answer", "human")
+
+
+def _parked(task: Task, board: Board, now: datetime) -> Move:
+    return Wait(task.cursor.missing or "a human", "human")
+
+
+_BY_PHASE: dict[Phase, Callable[[Task, Board, datetime], Move]] = {
+    Phase.READY: _ready,
+    Phase.CLAIMED: _claimed,
+    Phase.PASSED: _passed,
+    Phase.FAILED: _failed,
+    Phase.AGAIN: _again,
+    Phase.REVIEW: _review,
+    Phase.ASKED: _asked,
+    Phase.PARKED: _parked,
+    Phase.ENDED: lambda task, board, now: Wait("nothing: it has ended", "human"),
+}
+
+
+def _place(task: Task, board: Board, now: datetime) -> tuple[Rules, tuple[Playbook, Step | None] | Park]:
+    """The rules, playbook and step that a task stands at; the playbook is chosen anew until a step has begun."""
+    rules = board.rules_of(task)
+    name = task.cursor.playbook
+    if task.cursor.step is None:
+        chosen = choose(task, rules, now)
+        return rules, chosen if isinstance(chosen, Park) else (chosen, None)
+    playbook = rules.playbooks.get(name or "")
+    if playbook is None:
+        return rules, Park(ParkReason.NO_PLAYBOOK, f"its playbook {name!r} is not there any more")
+    step = next((step for step in playbook.steps if step.name == task.cursor.step), None)
+    if step is None:
+        return rules, _lost_step(task)
+    return rules, (playbook, step)
+
+
+def _lost_step(task: Task) -> Park:
+    return Park(
+        ParkReason.NO_PLAYBOOK,
+        f"playbook {task.cursor.playbook!r} has no step {task.cursor.step!r} any more; retry with --from STEP",
+    )
+
+
+def _not_yet(task: Task, board: Board, now: datetime) -> Wait | None:
+    """What keeps an otherwise ready task in queue/: the author's wish, a date, backoff."""
+    header = task.document.header
+    if header.suspend:
+        return Wait("suspended by `suspend: true` in its front matter", "human")
+    begins = _moment(header.not_before)
+    if begins is not None and now < begins:
+        return Wait(f"not before {begins:%Y-%m-%d %H:%M} UTC", "time")
+    if task.cursor.not_before is not None and now < task.cursor.not_before:
+        return Wait(f"backing off until {task.cursor.not_before:%H:%M:%S} UTC", "time")
+    for need in header.needs:
+        waits = _need(need, task, board)
+        if waits is not None:
+            return waits
+    return None
+
+
+def _need(need: str, task: Task, board: Board) -> Wait | None:
+    state = board.ended.get(need)
+    if state is State.DONE:
+        return None
+    return Wait(f"needs {need}, which is {'dropped' if state else 'not done'}", "task")
+
+
+def _moment(value: datetime | date | None) -> datetime | None:
+    if value is None:
+        return None
+    if not isinstance(value, datetime):
+        value = datetime.combine(value, time.min)
+    return value if value.tzinfo else value.replace(tzinfo=UTC)
+
+
+def _wanted(step: Step, task: Task, board: Board, now: datetime) -> bool:
+    if step.when is None:
+        return True
+    return bool(compile_expression(step.when).evaluate(facts(task, board.values, now)))
+
+
+def _step_from(task: Task, board: Board, playbook: Playbook, place: int, now: datetime) -> Step | None:
+    return next((step for step in playbook.steps[place:] if _wanted(step, task, board, now)), None)
+
+
+def _claim(task: Task, rules: Rules, playbook: Playbook, step: Step, claim: ClaimStep) -> Move:
+    over = over_budget(task, rules, playbook, step)
+    return Park(ParkReason.BUDGET, over + "; `hqd retry` begins a new round") if over is not None else claim
+
+
+def _end(task: Task, playbook: Playbook) -> Move:
+    if playbook.land == "auto" and task.cursor.head is not None and task.cursor.head != task.cursor.base:
+        return Land(task.cursor.head)
+    return End()
+
+
+def _routes(task: Task, board: Board, playbook: Playbook, step: Step, now: datetime) -> Move | None:
+    if not step.routes:
+        return None
+    known = facts(task, board.values, now, output_of=step.name)
+    for index, route in enumerate(step.routes):
+        if route.when is None or compile_expression(route.when).evaluate(known):
+            key = f"{step.name}#{index}"
+            findings = _feedback(route, step, known, task)
+            if route.max is not None and task.cursor.routes.get(key, 0) >= route.max:
+                return _target(route.then, f"{key}#then", findings, task, playbook, step, exhausted=route)
+            return _target(route.to, key, findings, task, playbook, step)
+    return None
+
+
+def _target(
+    target: str,
+    key: str,
+    findings: tuple[Finding, ...],
+    task: Task,
+    playbook: Playbook,
+    step: Step,
+    *,
+    exhausted: Route | None = None,
+) -> Move:
+    said = f": {findings[0].text}" if findings else ""
+    if target == "done":
+        return _end(task, playbook)
+    if target == "drop":
+        return End(dropped=True, why=f"step {step.name} routes to drop{said}")
+    if target == "human":
+        if exhausted is not None:
+            times = f"the way back to {exhausted.to} is used up ({exhausted.max} times)"
+            return Park(ParkReason.ROUTE_EXHAUSTED, f"step {step.name}: {times}{said}")
+        return Park(ParkReason.ROUTED, f"step {step.name} asks for a human{said}")
+    if exhausted is not None and task.cursor.routes.get(key, 0) >= max(1, exhausted.max or 1):
+        return Park(ParkReason.ROUTE_EXHAUSTED, f"step {step.name}: both ways of its route are used up{said}")
+    if playbook.position(target) <= playbook.position(step.name):
+        return go_back(task.cursor, playbook, target, key, findings)
+    return GoTo(target, key, findings)
+
+
+def _feedback(route: Route, step: Step, known: dict[str, object], task: Task) -> tuple[Finding, ...]:
+    if route.feedback is None:
+        return ()
+    said = compile_expression(route.feedback).evaluate(known)
+    texts = [str(item) for item in said] if isinstance(said, list | tuple) else [str(said)]
+    attempt = task.cursor.attempts.get(step.name)
+    return tuple(
+        Finding(source=f"route:{step.name}", text=text, step=step.name, attempt=attempt)
+        for text in texts
+        if text.strip()
+    )
+
+
+def group_of(task: Task, playbook: Playbook, now: datetime) -> str | None:
+    """The concurrency group of a task, rendered. Raises ExpressionFault."""
+    if playbook.concurrency is None:
+        return None
+    return compile_text(playbook.concurrency.group).render(facts(task, {}, now))
