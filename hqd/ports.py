@@ -15,6 +15,7 @@ from typing import Protocol
 from hqd.model.attempt import Answer, Question
 from hqd.model.change import Act, Entry, Transition, WorkingTree
 from hqd.model.gate import GateResult, GateSpec, Subject
+from hqd.model.program import Ran
 from hqd.model.record import Work
 
 
@@ -134,6 +135,15 @@ class Gates(Protocol):
 
     def run(self, specs: Sequence[GateSpec], subject: Subject) -> tuple[GateResult, ...]:
         """One result each, cheap ones first in time, in the order given. Never raises for a gate's own fault."""
+
+
+class Programs(Protocol):
+    """The door to processes other than git, as gates need it."""
+
+    def run(
+        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, stop: threading.Event | None
+    ) -> Ran:
+        """Runs a program to its end, `timeout` seconds at most, and leaves nothing of it running. Raises Expected."""
 
 
 class Secrets(Protocol):

@@ -1,0 +1,17 @@
+"""How a program that a gate started has ended."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """`exit` is negative for a signal, as in `subprocess`. Output is what was kept of it; `capped`: there was more."""
+
+    exit: int
+    stdout: bytes
+    stderr: bytes
+    timed_out: bool = False
+    stopped: bool = False
+    capped: bool = False
