@@ -103,7 +103,11 @@ class SecretFound(Expected):
 
 
 class ExpressionFault(Expected):
-    """A template or expression cannot be compiled or evaluated."""
+    """A template or expression cannot be compiled or evaluated. `line` is 1-based within the source; 0: unknown."""
+
+    def __init__(self, message: str, *, remedy: str = "", line: int = 0) -> None:
+        super().__init__(message, remedy=remedy)
+        self.line = line
 
 
 class IllegalTransition(HqdError):
