@@ -94,6 +94,28 @@ class CannotCommit(Expected):
         self.cause = cause
 
 
+class BranchMoved(Temporary):
+    """A person put other commits on a task's branch; theirs count. Nothing was written; look again and decide."""
+
+    def __init__(self, task: str, expected: str | None, found: str) -> None:
+        super().__init__(f"hqd/{task} is at {found[:12]}, not at {(expected or 'no commit')[:12]}: a person changed it")
+        self.task = task
+        self.expected = expected
+        self.found = found
+
+
+class Conflict(Expected):
+    """Two lines of work changed the same things. `paths`: where git cannot merge by itself."""
+
+    def __init__(self, paths: tuple[str, ...]) -> None:
+        super().__init__("conflict with main in: " + ", ".join(paths[:5]), remedy="merge by hand, or send it back")
+        self.paths = paths
+
+
+class NotInForce(Expected):
+    """Something that the formats know and this version does not do yet."""
+
+
 class AlreadyRunning(Temporary):
     """Another hqd holds this HQ."""
 

@@ -14,7 +14,7 @@ from typing import Protocol
 
 from hqd.model.attempt import Answer, Question
 from hqd.model.change import Act, Entry, Transition, WorkingTree
-from hqd.model.gate import GateResult, GateSpec, Subject
+from hqd.model.gate import Changed, Files, GateResult, GateSpec, Subject
 from hqd.model.program import Ran
 from hqd.model.record import Work
 
@@ -104,20 +104,64 @@ class Copies(Protocol):
 class Branches(Protocol):
     """Task branches, reviews and landing: git's side of a pull request."""
 
-    def point(self, task: str, head: str, repo: str | None = None) -> None:
-        """Sets hqd/TASK (and refs/hqd/review/TASK) to `head`, whose objects are here already."""
+    def point(self, task: str, head: str, repo: str | None = None, expected: str | None = None) -> None:
+        """Sets hqd/TASK and refs/hqd/review/TASK to `head`, whose objects are here already. Durable.
+
+        `expected`: the tip that the caller built on; None: what hqd set last. Raises BranchMoved where a person
+        has put the branch elsewhere, RepositoryBusy("branch") where it is checked out, Expected where git
+        refuses the name (a branch `hqd`), NotInForce for a target repository.
+        """
 
     def tip(self, task: str, repo: str | None = None) -> str | None:
         """The commit of branch hqd/TASK; None where there is no such branch."""
 
-    def landed(self, reviews: Mapping[str, tuple[str, str]], since: str | None) -> Mapping[str, str]:
-        """Which reviews have landed on main: task -> (base, head) in, task -> landing commit out."""
+    def commit_files(
+        self, task: str, base: str, files: Mapping[str, bytes], message: str, overwrite: bool = False
+    ) -> str:
+        """A commit (`Hqd-Work: TASK`) on top of `base` that writes `files`, made without a working copy; its id.
+
+        The branch is not moved. Raises Expected for a path that is protected, leads outside, is spelled like
+        another, goes through a link, or that others wrote (on main, and not by this task) without `overwrite`.
+        """
+
+    def changed(self, base: str, head: str) -> tuple[Changed, ...]:
+        """The files in which `head` differs from `base`, by path, renames found."""
+
+    def diff(self, base: str, head: str, limit: int) -> tuple[str, bool]:
+        """The difference as text, at most `limit` bytes, cut at a line; and whether it was cut."""
+
+    def files(self, commit: str) -> Files:
+        """The regular files of a commit."""
+
+    def landed(
+        self, reviews: Mapping[str, tuple[str, str]], since: str | None = None, until: str | None = None
+    ) -> Mapping[str, str]:
+        """Which reviews have landed on main: task -> (base, head) in, task -> landing commit out.
+
+        `base`: main's commit when the review's work began. `since`: main was searched up to there for these very
+        heads; None: go on where the last call ended for the same head, at first from its base. `until`: the tip
+        of main to look at; None: the present one. Heads that are not here, and those without work, never land.
+        """
+
+    def drift(self, head: str, since: str, until: str | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """How main has moved for a review: (commits after `since` beside workspace/ that touch the branch's paths,
+        oldest first; paths in conflict with main)."""
+
+    def staged(self) -> tuple[str, ...]:
+        """Paths beside workspace/ that a person has staged in the HQ's own checkout."""
 
     def merge(self, task: str, head: str, onto: str) -> tuple[tuple[str, str, str | None], ...]:
-        """What merging `head` would change on `onto`: (mode, object id or empty for deleted, path). Raises Conflict."""
+        """What merging `head` would change on `onto`: (mode, object id or empty for deleted, path). Raises Conflict.
+
+        Raises Expected where the branch touches workspace/. The objects are here and fsynced afterwards.
+        """
 
     def remove(self, task: str, proven_in: str) -> bool:
-        """Deletes hqd/TASK if its tip is reachable from, or its work is contained in, `proven_in`."""
+        """Deletes hqd/TASK if its tip is reachable from, or its work is contained in, `proven_in`.
+
+        Also where `proven_in` carries the task's `Hqd-Work` trailer and the tip is what hqd set. False: it stays
+        (not proven, or checked out). refs/hqd/review/TASK stays always. True also where it is gone already.
+        """
 
 
 class Agent(Protocol):
