@@ -63,7 +63,7 @@ def spell(place: Sequence[str | int], data: object = None) -> str:
     """A place for people: `steps.write.gates.citations.min`, with names instead of numbers where `data` has them."""
     spelled = ""
     for part in place:
-        inner = _inside(data, part)
+        inner = inside(data, part)
         if isinstance(part, int):
             name = inner.get("name") or inner.get("kind") if isinstance(inner, Mapping) else None
             spelled += f".{name}" if isinstance(name, str) and name else f"[{part}]"
@@ -73,7 +73,8 @@ def spell(place: Sequence[str | int], data: object = None) -> str:
     return spelled.lstrip(".")
 
 
-def _inside(data: object, part: str | int) -> object:
+def inside(data: object, part: str | int) -> object:
+    """One step of a place into raw data; None where it leads nowhere."""
     if isinstance(data, Mapping):
         return data.get(part)
     if isinstance(data, Sequence) and not isinstance(data, str) and isinstance(part, int) and part < len(data):

@@ -31,6 +31,9 @@ def meant(word: str, known: Iterable[str]) -> str:
     """`did you mean X?` or, for a word like none of them, the list of what is known."""
     words = sorted(known)
     close = nearest(word, words, limit=min(2, max(1, len(word) // 2)))
+    if close is None and len(word) > 2:
+        longer = [other for other in words if other.startswith(word)]
+        close = longer[0] if len(longer) == 1 else None
     if close is not None:
         return f"did you mean {close}?"
     return f"known: {', '.join(words)}" if words else "there are none"
