@@ -1,0 +1,1 @@
+"""Gates: named checks of an attempt. `registry.Registry` fulfils the port; one file a group of kinds."""
