@@ -61,10 +61,11 @@ def read_gate(
     if not isinstance(raw, Mapping):
         message = "a gate is a name or a table with a kind"
         return None, [Problem(path, line_of(place), spell(place, data), message, place=place)]
-    problems = [_misplaced(path, (*place, key), line_of, data) for key in raw if key in _OF_STEP and len(place) > 2]
+    misplaced = [key for key in raw if key in _OF_STEP and place[0] == "steps"]
+    problems = [_misplaced(path, (*place, key), line_of, data) for key in misplaced]
     common: dict[str, Any] = {key: value for key, value in raw.items() if key in COMMON}
     common.setdefault("name", str(raw.get("kind") or "gate"))
-    common["params"] = {key: value for key, value in raw.items() if key not in COMMON and key not in _OF_STEP}
+    common["params"] = {key: value for key, value in raw.items() if key not in COMMON and key not in misplaced}
     gate, wrong = shape(GateSpec, common, path, lambda inner: line_of((*place, *inner)))
     problems += [
         Problem(
@@ -90,12 +91,13 @@ def _misplaced(path: str, place: Place, line_of: LineOf, data: Any) -> Problem:
     """`on_fail` after `[[steps.gates]]`: TOML puts it into the gate, its author meant the step."""
     step, key = place[:2], str(place[-1])
     table = ".".join(str(part) for part in place[:-1] if isinstance(part, str))
+    inline = line_of(place[:-1]) == line_of((*place[:-1], "kind"))  # a header stands in a line of its own
     return Problem(
         path,
         line_of(place),
         spell((*step, key), data),
         "belongs to the step, but stands under its gate table",
-        f"move it above [[{table}]]",
+        "move it out of the gate's braces" if inline else f"move it above [[{table}]]",
         place=place,
     )
 

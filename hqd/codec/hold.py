@@ -6,7 +6,7 @@ from hqd.codec.document import read_document
 from hqd.codec.front_matter import write_front_matter
 from hqd.codec.shapes import shape
 from hqd.model.problem import Problem, one_line
-from hqd.model.record import Hold
+from hqd.model.record import Event, Hold
 
 
 def write_hold(hold: Hold) -> bytes:
@@ -28,3 +28,13 @@ def read_hold(data: bytes, path: str) -> tuple[Hold | None, tuple[Problem, ...]]
     if document.problems:
         return None, document.problems
     return shape(Hold, document.header, path, document.line)
+
+
+def hold_message(hold: Hold, event: Event) -> str:
+    """The commit message of a hold that begins (`held`) or ends (`lifted`)."""
+    why = one_line(event.message or hold.missing)[:300]
+    subject = f"hqd: {one_line(hold.on)} {event.event.value}"
+    via = f"Hqd-Via: {event.via.value}\n" if event.via is not None else ""
+    return (
+        f"{subject}\n\n{hold.reason}: {why}\n\nHqd-Event: {event.event.value}\nHqd-Hold: {one_line(hold.name)}\n{via}"
+    )

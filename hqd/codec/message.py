@@ -23,7 +23,7 @@ def message(record: Record, task: str, next_: str) -> str:
     what = f"{record.step} {result}" if record.step else result
     subject = _line(f"hqd: {slug_of(task)}: {what} -> {next_}", MAX_SUBJECT)
     parts = [subject]
-    why = record.missing or record.message
+    why = record.message or record.missing if record.failure is not None else record.missing or record.message
     if why:
         code = record.failure or record.reason or record.event
         parts.append(_line(f"{code.value}: {why}", MAX_VALUE))

@@ -25,8 +25,8 @@ _AGAIN = "Change what is missing, then `hqd retry {slug}`, or move the task file
 _WHAT_TO_DO: dict[ParkReason, str] = {
     ParkReason.GATE_FAILED: "Read the findings. Edit the task or the gate, then `hqd retry {slug}`.",
     ParkReason.LADDER_EXHAUSTED: "Every rung was tried. Edit the task, or `hqd retry {slug} --from STEP`.",
-    ParkReason.ROUTE_EXHAUSTED: "The loop ran as often as it may. Decide, then `hqd retry {slug}`, or `hqd drop {slug}`.",
-    ParkReason.NO_PROGRESS: "The same result came again and again. Change the task or the prompt, then `hqd retry {slug}`.",
+    ParkReason.ROUTE_EXHAUSTED: "The loop ran as often as it may. `hqd retry {slug}` or `hqd drop {slug}`.",
+    ParkReason.NO_PROGRESS: "The same result came again. Change the task or the prompt, then `hqd retry {slug}`.",
     ParkReason.BUDGET: "Raise `budget` in the task or `limits` in the playbook, then `hqd retry {slug}`.",
     ParkReason.POLICY: "The agent touched what no agent may touch. Look at the attempt before you `hqd retry {slug}`.",
     ParkReason.NEEDS_HUMAN: "Answer the question below, or run `hqd answer {slug} TEXT`.",

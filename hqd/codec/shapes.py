@@ -39,10 +39,6 @@ _WORDS = {
     "date_type": "has to be a date",
     "datetime_type": "has to be a time with its zone",
 }
-_REMEDIES = {
-    "tuple_type": 'write ["…", "…"]',
-    "list_type": 'write ["…", "…"]',
-}
 
 
 def shape(
@@ -82,7 +78,7 @@ def _words(detail: ErrorDetails) -> tuple[str, str]:
     if kind == "string_pattern_mismatch":
         return f"has to match {detail['ctx']['pattern']}", ""
     message = _WORDS.get(kind) or detail["msg"].replace("Input should be", "has to be").replace("Tuple", "it")
-    return message, _REMEDIES.get(kind, "")
+    return message, "put it in brackets: [ … ]" if message == "has to be a list" else ""
 
 
 def _written(loc: Sequence[str | int], raw: Any, absent: bool) -> Place:
@@ -104,23 +100,36 @@ def _keys(model: type[BaseModel]) -> tuple[str, ...]:
 
 def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel] | None:
     """The model that a place inside `model` holds; None where it is none, or one of several."""
-    current: Any = model
+    annotation: Any = model
     for part in place:
-        if isinstance(part, int):
-            continue
-        if isinstance(current, type) and issubclass(current, BaseModel):
-            by_alias = {info.alias or name: info.annotation for name, info in current.model_fields.items()}
-            current = _inner(by_alias.get(part))
-        # the key of a free mapping of models (`[agents.NAME]`): already unwrapped
-    return current if isinstance(current, type) and issubclass(current, BaseModel) else None
+        annotation = _optional(annotation) or annotation
+        if _is_model(annotation):
+            fields = annotation.model_fields
+            annotation = next((info.annotation for name, info in fields.items() if part in (name, info.alias)), None)
+        else:  # a key of a free mapping, or a place in a list
+            annotation = _element(annotation)
+    while annotation is not None and not _is_model(annotation):
+        annotation = _optional(annotation)
+    return annotation
 
 
-def _inner(annotation: Any) -> Any:
-    """The one model inside `X | None`, `tuple[X, ...]`, `dict[str, X]`."""
-    if isinstance(annotation, type) and not typing.get_args(annotation):
-        return annotation
-    if typing.get_origin(annotation) in (tuple, list, dict, types.UnionType, typing.Union):
-        inner = [_inner(argument) for argument in typing.get_args(annotation)]
-        models = [item for item in inner if isinstance(item, type) and issubclass(item, BaseModel)]
-        return models[0] if len(models) == 1 else None
-    return None
+def _is_model(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+
+
+def _optional(annotation: Any) -> Any:
+    """The one model in a union; None where there are several or none."""
+    if typing.get_origin(annotation) not in (types.UnionType, typing.Union):
+        return None
+    models = [item for item in typing.get_args(annotation) if _is_model(item)]
+    return models[0] if len(models) == 1 else None
+
+
+def _element(annotation: Any) -> Any:
+    """What a list or mapping holds; for a union with one model, that model's own keys are not elements."""
+    origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is dict:
+        return arguments[1]
+    if origin in (tuple, list):
+        return arguments[0]
+    return next((_element(item) for item in arguments if typing.get_origin(item) in (dict, tuple, list)), None)
