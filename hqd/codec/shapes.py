@@ -110,7 +110,7 @@ def _model_at(model: type[BaseModel], place: Place) -> type[BaseModel] | None:
             annotation = _element(annotation)
     while annotation is not None and not _is_model(annotation):
         annotation = _optional(annotation)
-    return annotation
+    return annotation if _is_model(annotation) else None
 
 
 def _is_model(annotation: Any) -> bool:
