@@ -1,0 +1,64 @@
+"""The documents say what the code says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from hqd.core.recovery import DEFAULTS
+from hqd.model.failure import Failure, ParkReason
+
+ROOT = Path(__file__).resolve().parents[1]
+OPERATIONS = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]+)(?:#[^)]*)?\)")
+
+
+def first_cells(section: str) -> list[str]:
+    """The codes in the first column of the tables of one section of docs/operations.md."""
+    text = OPERATIONS.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE)
+
+
+def test_every_reason_to_park_is_documented_once() -> None:
+    assert sorted(first_cells("Parks")) == sorted(ParkReason)
+
+
+def test_every_class_of_failure_is_documented_once() -> None:
+    assert set(DEFAULTS) == set(Failure)
+    assert sorted(first_cells("When an attempt fails")) == sorted(Failure)
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "docs/generate.py", "--check"],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_links_between_documents_lead_somewhere() -> None:
+    documents = [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")]
+    broken = [
+        f"{document.relative_to(ROOT)}: {target}"
+        for document in documents
+        for target in LINK.findall(document.read_text(encoding="utf-8"))
+        if not (document.parent / target).exists()
+    ]
+    assert len(documents) >= 6
+    assert broken == []
+
+
+def test_the_readme_has_two_set_up_commands() -> None:
+    section = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Two commands")[2].partition("\n## ")[0]
+    block = section.partition("```sh\n")[2].partition("```")[0]
+    commands = [line.split("#")[0].strip() for line in block.splitlines()]
+    assert commands == ["scripts/demo", "scripts/test"]
+    assert section.count("```") == 2
+    for command in commands:
+        assert (ROOT / command).stat().st_mode & 0o111
