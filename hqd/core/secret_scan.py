@@ -56,10 +56,12 @@ def redact(data: bytes, known: Collection[str] = ()) -> tuple[bytes, tuple[Found
 
 def mask(text: str, known: Collection[str]) -> str:
     """The text without the known values, in any of their encodings; other secrets stay for `redact` to judge."""
-    if not known:
-        return text
-    raw = text.encode("utf-8", "surrogatepass")
-    return _struck(raw, tuple(_merged(raw, sorted(_known(raw, known))))).decode("utf-8", "surrogatepass")
+    return mask_bytes(text.encode("utf-8", "surrogatepass"), known).decode("utf-8", "surrogatepass") if known else text
+
+
+def mask_bytes(data: bytes, known: Collection[str]) -> bytes:
+    """As `mask`, for bytes of any kind."""
+    return _struck(data, tuple(_merged(data, sorted(_known(data, known))))) if known else data
 
 
 def _struck(data: bytes, found: tuple[Found, ...]) -> bytes:

@@ -1,0 +1,243 @@
+"""Any program as an agent: the prompt on stdin, the answer on stdout or in the file named by HQD_OUTPUT."""
+
+from __future__ import annotations
+
+import contextlib
+import fnmatch
+import json
+import os
+import shutil
+import stat
+import tempfile
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from hqd.adapters import process
+from hqd.adapters.agents import parsers
+from hqd.adapters.agents.parsers import Parsed
+from hqd.adapters.agents.presets import PRESETS, Preset
+from hqd.adapters.agents.prices import priced
+from hqd.adapters.secrets import reference
+from hqd.core.secret_scan import mask, mask_bytes
+from hqd.errors import EXIT_TEMPORARY
+from hqd.model.attempt import Answer, Question
+from hqd.model.failure import Failure
+from hqd.model.settings import AgentSettings, Price
+from hqd.ports import Secrets
+
+ALLOWED = ("PATH", "HOME", "LANG", "LC_*", "TMPDIR", "TERM", "USER", "SHELL")
+"""What of hqd's own environment an agent sees; more by `pass_env`. Never credentials of a forge or of systemd."""
+
+_NEVER = ("CREDENTIALS_DIRECTORY", "HQD_SECRET_*", "NOTIFY_SOCKET", "WATCHDOG_*", "GIT_*")
+_ERROR_LINES = 20
+_TERM_GRACE = 2.0  # seconds between TERM and KILL
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """One start of a program, worked out. `secrets` are the values to be struck out of all that comes back."""
+
+    argv: tuple[str, ...]
+    env: Mapping[str, str]
+    parser: str
+    cwd: Path
+    output: Path
+    secrets: tuple[str, ...]
+
+
+class _MissingSecret(Exception):
+    pass
+
+
+class CommandAgent:
+    """Starts programs. `env` is hqd's own environment, of which the allow-list passes; `scratch` a temporary folder."""
+
+    def __init__(
+        self, env: Mapping[str, str], secrets: Secrets, prices: Mapping[str, Price], scratch: Path | None = None
+    ) -> None:
+        self._env = env
+        self._secrets = secrets
+        self._prices = prices
+        self._scratch = scratch
+
+    def answer(self, question: Question, stop: threading.Event, progress: Callable[[str], None]) -> Answer:
+        """Exit 0 claims success, 75 is transient, the rest failed; a program that cannot be started is a hold."""
+        with self._temporary() as folder:
+            try:
+                call = self._call(question, folder)
+            except _MissingSecret as error:
+                return Answer(text="", raw=b"", failure=Failure.CREDENTIALS, message=str(error))
+            try:
+                result = self._run(call, question, stop, progress)
+            except process.CannotStart as error:
+                message = mask(f"{error.message}{': ' + error.remedy if error.remedy else ''}", call.secrets)
+                return Answer(text="", raw=b"", failure=Failure.PROVIDER, message=message)
+            written = _read_output(call.output, question.max_bytes)
+        parsed = _judged(result, _parsed(call.parser, result, written), question)
+        usage = priced(parsed.usage, parsed.model or question.settings.model, question.settings, self._prices)
+        return _masked(replace(parsed, usage=usage), _raw(result, written), result, call.secrets, question)
+
+    @contextlib.contextmanager
+    def _temporary(self) -> Iterator[Path]:
+        folder = Path(tempfile.mkdtemp(prefix="hqd-agent-", dir=self._scratch))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def _run(
+        self, call: _Call, question: Question, stop: threading.Event, progress: Callable[[str], None]
+    ) -> process.Result:
+        def show(data: bytes) -> None:
+            lines = data.decode("utf-8", "replace").strip().splitlines()
+            if lines and call.parser == "text":
+                progress(mask(parsers.one_line(lines[-1], 120), call.secrets))
+
+        return process.run(
+            call.argv,
+            env=call.env,
+            cwd=call.cwd,
+            stdin=question.text.encode("utf-8", "surrogatepass"),
+            timeout=question.timeout,
+            stop=stop,
+            max_stdout=question.max_bytes,
+            grace=_TERM_GRACE,
+            on_stdout=show,
+        )
+
+    def _call(self, question: Question, folder: Path) -> _Call:
+        settings = question.settings
+        preset = PRESETS[settings.preset] if settings.preset else None
+        own = self._resolved(settings.env)
+        base = {name: value for name, value in self._env.items() if _passes(name, settings, preset)}
+        if preset is not None:
+            base = {**preset.env, **base, **self._keys(preset)}
+            if settings.base_url and preset.base_url_variable:
+                base[preset.base_url_variable] = settings.base_url
+        work = folder / "work"
+        work.mkdir()
+        output = question.output_file if question.output_file is not None else folder / "output.json"
+        output.unlink(missing_ok=True)
+        facts = {
+            "HQD_TASK": question.task,
+            "HQD_STEP": question.step,
+            "HQD_ATTEMPT": str(question.attempt),
+            "HQD_OUTPUT": str(output),
+            "HQD_SLOT": str(question.slot),
+        }
+        return _Call(
+            argv=(*preset.argv(question, folder), *settings.args, *preset.last)
+            if preset
+            else settings.argv + settings.args,
+            env={**base, **own, **facts},
+            parser=settings.parser or (preset.parser if preset else "text"),
+            cwd=question.cwd if question.cwd is not None else work,
+            output=output,
+            secrets=self._values(settings, own, preset, base),
+        )
+
+    def _resolved(self, env: Mapping[str, str]) -> dict[str, str]:
+        """The agent's own variables with `secret:NAME` looked up. Raises _MissingSecret."""
+        values = {}
+        for variable, value in env.items():
+            name = reference(value)
+            found = value if name is None else self._secrets.get(name)
+            if found is None:
+                raise _MissingSecret(f"secret:{name}, for {variable}, is not found")
+            values[variable] = found
+        return values
+
+    def _keys(self, preset: Preset) -> dict[str, str]:
+        found = {variable: self._secrets.get(name) for variable, name in preset.keys.items()}
+        return {variable: value for variable, value in found.items() if value is not None}
+
+    def _values(
+        self, settings: AgentSettings, own: Mapping[str, str], preset: Preset | None, base: Mapping[str, str]
+    ) -> tuple[str, ...]:
+        secret = {own[variable] for variable, value in settings.env.items() if reference(value) is not None}
+        if preset is not None:
+            secret |= {base[variable] for variable in preset.secret if variable in base}
+        return tuple(sorted(secret))
+
+
+def _passes(name: str, settings: AgentSettings, preset: Preset | None) -> bool:
+    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NEVER):
+        return False
+    wanted = (*ALLOWED, *settings.pass_env, *(preset.passes if preset else ()))
+    return any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)
+
+
+def _read_output(path: Path, limit: int) -> bytes | None:
+    """What stands in the file named by HQD_OUTPUT; None where it was not written. A link or a FIFO is not read."""
+    try:
+        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            return None
+        return file.read(limit + 1)
+
+
+def _parsed(parser: str, result: process.Result, written: bytes | None) -> Parsed:
+    """The file wins over stdout; usage that only stdout tells is kept."""
+    said = parsers.parse(parser, result.stdout, result.exit)
+    if not written:
+        return said
+    words = parsers.own_words(written)
+    if words.usage.tokens == 0 and words.usage.cost is None:
+        words = replace(words, usage=said.usage)
+    if said.failure is not None and words.failure is None:
+        words = replace(words, failure=said.failure, message=said.message)
+    return replace(words, model=words.model or said.model, stop=words.stop or said.stop)
+
+
+def _judged(result: process.Result, parsed: Parsed, question: Question) -> Parsed:
+    """How the process ended goes before what it said."""
+    if result.stopped:
+        return replace(parsed, failure=Failure.INTERRUPTED, message="stopped")
+    if result.timed_out:
+        return replace(parsed, failure=Failure.TIMEOUT, message=f"not done after {question.timeout:g} s")
+    if result.capped or len(parsed.text.encode("utf-8", "replace")) > question.max_bytes:
+        message = f"printed more than {question.max_bytes} bytes"
+        return replace(parsed, text="", failure=Failure.TRUNCATED, message=message)
+    if result.exit == EXIT_TEMPORARY:
+        return replace(parsed, failure=Failure.TRANSIENT, message=_why(result, parsed))
+    if parsed.failure is not None:
+        return replace(parsed, message=parsed.message or _why(result, parsed))
+    return parsed
+
+
+def _why(result: process.Result, parsed: Parsed) -> str:
+    """The last lines of stderr, else what the program said, else its exit code."""
+    lines = [line for line in result.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
+    return "\n".join(lines[-_ERROR_LINES:]) or parsed.message or f"exit code {result.exit}"
+
+
+def _raw(result: process.Result, written: bytes | None) -> bytes:
+    parts = [result.stdout]
+    if result.stderr:
+        parts.append(b"\n----- stderr -----\n" + result.stderr)
+    if written:
+        parts.append(b"\n----- HQD_OUTPUT -----\n" + written)
+    return b"".join(parts)
+
+
+def _masked(parsed: Parsed, raw: bytes, result: process.Result, secrets: tuple[str, ...], question: Question) -> Answer:
+    def clean(text: str) -> str:
+        return mask(text, secrets)
+
+    return Answer(
+        text=clean(parsed.text),
+        raw=mask_bytes(raw, secrets),
+        usage=parsed.usage,
+        model=parsed.model or question.settings.model,
+        failure=parsed.failure,
+        message=clean(parsed.message),
+        stop=parsed.stop or str(result.exit),
+        needs_human=None if parsed.needs_human is None else clean(parsed.needs_human),
+        replan=None if parsed.replan is None else clean(parsed.replan),
+        decisions=tuple(json.loads(clean(json.dumps(row))) for row in parsed.decisions),
+    )
