@@ -28,12 +28,12 @@ MAX_EXPRESSION = 4_000  # characters of source
 MAX_TEMPLATE = 256_000
 
 ROOTS = frozenset(
-    {"task", "inputs", "input", "output", "outputs", "answers", "children", "gates", "cost", "attempt", "round"}
+    {"task", "inputs", "output", "outputs", "answers", "children", "gates", "cost", "attempt", "round"}
     | {"now", "item", "row", "agent", "step", "reason", "findings"}
 )
 """Every name that an expression may start from; which of them have a value depends on the place."""
 
-TASK_ATTRIBUTES = frozenset({"id", "slug", "title", "text", "tags", "repo", "playbook", "branch"})
+TASK_ATTRIBUTES = frozenset({"id", "slug", "title", "text", "tags", "repo", "playbook", "branch", "priority"})
 """The task in templates (design section 11)."""
 
 _SANDBOX = Sandbox()

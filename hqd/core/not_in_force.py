@@ -1,0 +1,86 @@
+"""What parses but is not done yet: one table, struck entry by entry as behaviour comes into force.
+
+`hqd check` and `status` name each use of these, so that nothing that a person writes is met with silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from hqd.model.problem import Place, Problem, ProblemLevel
+
+File = Literal["settings", "playbook", "task", "lesson"]
+
+
+@dataclass(frozen=True, slots=True)
+class Later:
+    """A key (place as written, `*` for any name or number) and, where not every value is meant, which ones."""
+
+    file: File
+    place: tuple[str, ...]
+    what: str
+    values: Callable[[Any], bool] = lambda value: True
+
+
+_CONTEXTS: tuple[tuple[File, tuple[str, ...]], ...] = (("settings", ()), ("playbook", ()), ("playbook", ("steps", "*")))
+
+NOT_IN_FORCE: tuple[Later, ...] = (
+    Later("settings", ("hq", "hosts"), "several hosts on one HQ", lambda value: value == "many"),
+    Later("settings", ("forge", "kind"), "forges other than local", lambda value: value != "local"),
+    Later("settings", ("webhook",), "webhooks from a forge"),
+    Later("settings", ("repos",), "work on other repositories"),
+    Later("settings", ("lessons",), "the lesson book"),
+    Later("settings", ("audit",), "audits"),
+    Later("settings", ("agents", "*", "requests_per_minute"), "rate limits per agent"),
+    *(
+        Later(file, (*prefix, "context", "*", key), what)
+        for file, prefix in _CONTEXTS
+        for key, what in (
+            ("decisions", "decisions as context"),
+            ("similar", "similar accepted work as context"),
+            ("children", "outputs of children as context"),
+            ("lessons", "lessons as context"),
+            ("max_tokens", "token budgets of context"),
+        )
+    ),
+    Later("playbook", ("schedule",), "schedules"),
+    Later("playbook", ("repo",), "work on other repositories"),
+    Later("playbook", ("experiment",), "experiments"),
+    Later("playbook", ("audit",), "audits"),
+    Later("playbook", ("steps", "*", "ask"), "questions to a human as a step"),
+    Later("playbook", ("steps", "*", "run"), "programs with an outside effect as a step"),
+    Later("playbook", ("steps", "*", "spawn"), "child tasks"),
+    Later("playbook", ("steps", "*", "review", "sample"), "reviews of a sample only"),
+    Later("playbook", ("steps", "*", "review", "risk"), "reviews by risk"),
+    Later("playbook", ("steps", "*", "review", "remind"), "reminders of a review"),
+    Later("task", ("needs",), "needs between tasks"),
+    Later("task", ("repo",), "work on other repositories"),
+    Later("lesson", ("gate",), "gates of lessons"),
+    Later("lesson", ("context",), "lessons as context"),
+)
+
+
+def not_in_force(file: File, path: str, values: Mapping[str, Any]) -> tuple[Problem, ...]:
+    """Every use, in the raw values of a file, of what this hqd does not do yet. Lines and keys are not known here."""
+    return tuple(
+        Problem(path, 0, "", later.what, "it is kept, and has no effect", ProblemLevel.NOT_IN_FORCE, place)
+        for later in NOT_IN_FORCE
+        if later.file == file
+        for place, value in _found(values, later.place, ())
+        if value not in (None, [], {}, False) and later.values(value)
+    )
+
+
+def _found(value: Any, pattern: tuple[str, ...], place: Place) -> Iterator[tuple[Place, Any]]:
+    if not pattern:
+        yield place, value
+        return
+    head, rest = pattern[0], pattern[1:]
+    if isinstance(value, Mapping):
+        for key in value if head == "*" else (head,) if head in value else ():
+            yield from _found(value[key], rest, (*place, key))
+    elif isinstance(value, list) and head == "*":
+        for index, item in enumerate(value):
+            yield from _found(item, rest, (*place, index))
