@@ -58,7 +58,8 @@ class Difference:
 
     `blob` is the git id of what stands there now (None: deleted); `kind` says what it is; `settled` is the
     time in seconds since it last changed; `staged`: its index entry differs from HEAD, so a person is
-    preparing a commit with it.
+    preparing a commit with it; `whole`: it came by rename or link (its inode changed after its content), so no
+    one is still writing it.
     """
 
     path: str
@@ -68,6 +69,7 @@ class Difference:
     size: int
     age: float
     staged: bool = False
+    whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

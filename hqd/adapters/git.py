@@ -1,0 +1,191 @@
+"""The one door that runs git.
+
+Every git process gets an environment of its own (inherited `GIT_*` variables name somebody else's repository,
+index or configuration), runs without hooks and fsmonitor, and never asks at a terminal. Ordinary calls go through
+GitPython's command interface; the write path and the long-lived readers are started directly, because four
+milliseconds a call count there.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import git as gitpython
+
+from hqd.errors import CannotCommit, Expected, NotAnHQ
+
+OPTIONS = (
+    "-c", f"core.hooksPath={os.devnull}",
+    "-c", "core.fsmonitor=false",
+    "-c", "core.splitIndex=false",
+    "-c", "core.quotePath=false",
+    "-c", "gc.auto=0",
+    "-c", "maintenance.auto=false",
+    "-c", "advice.detachedHead=false",
+)  # fmt: skip
+"""Given to every call. `core.splitIndex`: an index that stands in one file can be copied and renamed."""
+
+DURABLE = ("-c", "core.fsync=all")
+"""Given to every call that writes objects, refs or the index."""
+
+_KEPT = frozenset(
+    {
+        "GIT_CONFIG_GLOBAL", "GIT_CONFIG_SYSTEM", "GIT_CONFIG_NOSYSTEM", "GIT_EXEC_PATH",
+        "GIT_SSH", "GIT_SSH_COMMAND", "GIT_SSH_VARIANT", "GIT_ASKPASS", "GIT_ALLOW_PROTOCOL",
+        "GIT_SSL_CAINFO", "GIT_SSL_CAPATH", "GIT_SSL_NO_VERIFY", "GIT_HTTP_USER_AGENT",
+        "GIT_AUTHOR_NAME", "GIT_AUTHOR_EMAIL", "GIT_COMMITTER_NAME", "GIT_COMMITTER_EMAIL",
+    }
+)  # fmt: skip
+_NEUTRAL = {
+    "GIT_NAMESPACE": "",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES": "",
+    "GIT_CONFIG_COUNT": "0",
+    "GIT_CONFIG_PARAMETERS": "",
+    "GIT_PREFIX": "",
+    "GIT_LITERAL_PATHSPECS": "0",
+}
+"""Values that undo what GitPython lets through: it starts from the process's own environment."""
+
+
+class GitFailed(Expected):
+    """A git call ended with an exit code that the caller did not foresee."""
+
+    def __init__(self, args: Sequence[str], code: int, stderr: str) -> None:
+        said = " ".join(stderr.split())[-600:] or f"exit code {code}"
+        super().__init__(f"git {args[0] if args else ''}: {said}")
+        self.code = code
+        self.stderr = stderr
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a git call ended."""
+
+    code: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        """Standard output without its last newline; bytes that are not UTF-8 as surrogates."""
+        return self.out.decode("utf-8", "surrogateescape").removesuffix("\n")
+
+
+def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
+    """`env` without what would point git elsewhere; messages in English, no prompts, no replaced objects."""
+    kept = {name: value for name, value in env.items() if not name.startswith("GIT_") or name in _KEPT}
+    return kept | {
+        "LC_ALL": "C",
+        "LANGUAGE": "C",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+        "GIT_EDITOR": "true",
+        "GIT_MERGE_AUTOEDIT": "no",
+    }
+
+
+def trouble(stderr: str) -> CannotCommit | None:
+    """The condition of disk or permissions that a git message tells of; None: something else is wrong."""
+    if "No space left" in stderr or "quota exceeded" in stderr.lower():
+        return CannotCommit("disk", "the disk is full", remedy="free some space; hqd goes on by itself")
+    if "Read-only file system" in stderr or "Permission denied" in stderr or "insufficient permission" in stderr:
+        return CannotCommit(
+            "read_only", "the repository cannot be written: " + " ".join(stderr.split())[:200],
+            remedy="make the repository writable for hqd; it goes on by itself",
+        )  # fmt: skip
+    return None
+
+
+@dataclass(frozen=True)
+class Git:
+    """Runs git in one folder. `place` are the GIT_* variables that name the repository (empty: git finds it)."""
+
+    cwd: Path
+    env: Mapping[str, str]
+    place: Mapping[str, str] = field(default_factory=dict)
+
+    def run(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        codes: Sequence[int] = (0,),
+        timeout: float | None = None,
+    ) -> Result:
+        """Runs git to its end by GitPython. Raises GitFailed for an exit code not in `codes`, or after `timeout` s."""
+        command = gitpython.cmd.Git(str(self.cwd))
+        whole = clean_environment(self.env) | _NEUTRAL | dict(self.place) | dict(env or {})
+        options: dict[str, Any] = {"kill_after_timeout": timeout} if timeout else {}
+        with tempfile.TemporaryFile() as source:
+            if stdin:
+                source.write(stdin)
+                source.seek(0)
+            code, out, err = cast(
+                tuple[int, bytes, str | bytes],
+                command.execute(
+                    ["git", *OPTIONS, *args], istream=cast(Any, source), with_extended_output=True,
+                    with_exceptions=False, stdout_as_string=False, strip_newline_in_stdout=False,
+                    env=whole, **options,
+                ),
+            )  # fmt: skip
+        message = err if isinstance(err, str) else err.decode("utf-8", "replace")
+        if code not in codes:
+            raise GitFailed(args, code, message)
+        return Result(code, out, message)
+
+    def read(self, *args: str, codes: Sequence[int] = (0,), stdin: bytes | None = None) -> Result:
+        """Like `run`, for calls that only read: never takes a lock to refresh the index."""
+        return self.run(*args, codes=codes, stdin=stdin, env={"GIT_OPTIONAL_LOCKS": "0"})
+
+    def quick(
+        self,
+        *args: str,
+        stdin: bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        codes: Sequence[int] = (0,),
+        pass_fds: Sequence[int] = (),
+    ) -> Result:
+        """Like `run`, started directly: for the write path."""
+        done = subprocess.run(
+            ["git", *OPTIONS, *args], input=stdin or b"", capture_output=True, cwd=self.cwd, check=False,
+            env=self._environment(env), pass_fds=tuple(pass_fds),
+        )  # fmt: skip
+        message = done.stderr.decode("utf-8", "replace")
+        if done.returncode not in codes:
+            raise GitFailed(args, done.returncode, message)
+        return Result(done.returncode, done.stdout, message)
+
+    def start(
+        self,
+        *args: str,
+        env: Mapping[str, str] | None = None,
+        pass_fds: Sequence[int] = (),
+        stderr: int | Any = subprocess.DEVNULL,
+        low: bool = False,
+    ) -> subprocess.Popen[bytes]:
+        """Starts git with pipes on its standard input and output; the caller ends it. `low`: at low priority."""
+        nice = ("nice", "-n", "15") if low else ()
+        return subprocess.Popen(
+            [*nice, "git", *OPTIONS, *args], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr,
+            cwd=self.cwd, env=self._environment(env), pass_fds=tuple(pass_fds),
+        )  # fmt: skip
+
+    def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        return clean_environment(self.env) | dict(self.place) | dict(env or {})
+
+
+def discover(path: Path, env: Mapping[str, str]) -> tuple[Path, Path, Path, str]:
+    """(top of the working tree, git directory, common git directory, object format) of the repository at `path`."""
+    asked = ("rev-parse", "--show-toplevel", "--absolute-git-dir", "--git-common-dir", "--show-object-format")
+    try:
+        answer = Git(path, env).quick(*asked)
+    except GitFailed as failed:
+        raise NotAnHQ(path) from failed
+    top, git_dir, common, object_format = answer.text.split("\n")
+    return Path(top), Path(git_dir), (path / common).resolve(), object_format

@@ -1,0 +1,256 @@
+"""Port Ledger over git: the single committer of main.
+
+Order of a batch, and what a crash after each step leaves:
+
+1. the pack of its commits on refs/hqd/incoming, fsynced            (unreachable objects: harmless)
+2. index.lock; branch, tip, and everything of a person's on its paths are looked at
+3. the journal, fsynced                                            (main has not moved: nothing to do)
+4. main, by compare-and-swap, fsynced: from here it has happened   (the journal says what is to be written out)
+5. index and files, then the index is renamed into place           (the same)
+6. the journal is closed, the lock removed
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import TracebackType
+
+from hqd.adapters.git import GitFailed
+from hqd.adapters.history import GitTree
+from hqd.adapters.ledger.fastimport import FastImport
+from hqd.adapters.ledger.index_lock import IndexLock
+from hqd.adapters.ledger.journal import Move, WrittenOut
+from hqd.adapters.ledger.moving import Mover, Survey
+from hqd.adapters.ledger.plan import FILE, Change, Content, changes
+from hqd.adapters.ledger.recover import Recovery, clear_ref_locks
+from hqd.adapters.ledger.refs import RefMover, sync_folder
+from hqd.adapters.ledger.writer import Writer
+from hqd.adapters.objects import blob_id
+from hqd.codec import layout
+from hqd.errors import CannotCommit, RepositoryBusy, StaleHead, Temporary
+from hqd.model.change import Act, Transition
+
+_REF_LOCK_GRACE = 2.0
+
+
+class GitLedger:
+    """`GitLedger(writer)`; `close()` ends its git processes, not the writer.
+
+    Finishes at once what a crash of an earlier hqd cut off; where that cannot be done yet (another branch is
+    checked out, the disk is full), every `append` tries again. `left_alone` holds the paths that main changed
+    under a person's edit, until somebody has asked for it by `take_left_alone`.
+    """
+
+    def __init__(
+        self, writer: Writer, *, clock: Callable[[], float] = time.time, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._writer = writer
+        self._repo = writer.repo
+        self._clock = clock
+        self._fast = FastImport(self._repo.git, writer.inherited)
+        self._refs = RefMover(self._repo.git, writer.inherited)
+        self._mover = Mover(writer)
+        self._recovery = Recovery(writer, self._mover)
+        self._left_alone: dict[str, None] = {}
+        self._packs_moved = False
+        self._recover(sleep)
+
+    def __enter__(self) -> GitLedger:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the git processes. They are started again by the next append."""
+        with self._repo.guard:
+            self._fast.close()
+            self._refs.close()
+
+    @property
+    def packs(self) -> int:
+        """How many packs this ledger has written."""
+        return self._fast.packs
+
+    def packs_moved(self) -> None:
+        """To be told when upkeep has repacked: the pack writer starts anew. Thread-safe."""
+        self._packs_moved = True
+
+    def take_left_alone(self) -> tuple[str, ...]:
+        """Paths whose files were left as a person has them although main changed them; asked once."""
+        with self._repo.guard:
+            paths, self._left_alone = tuple(self._left_alone), {}
+        return paths
+
+    def last_seen(self) -> str | None:
+        """Main's tip when hqd last saw it and agreed to it; kept in .git/hqd/tip."""
+        return self._writer.marks.tip()
+
+    def mark_seen(self, tip: str) -> None:
+        """Agrees to a tip that somebody else made."""
+        self._writer.marks.set_tip(tip)
+
+    def snapshot(self) -> GitTree:
+        return GitTree(self._repo.objects, self._repo.tip())
+
+    def append(self, base: str, transitions: Sequence[Transition]) -> tuple[str, ...]:
+        if not transitions:
+            return ()
+        with self._repo.guard, _disk_faults():
+            self.finish()
+            self._check_place(base)
+            planned = self._plan(base, transitions)
+            acts = tuple(act for transition in transitions for act in transition.acts)
+            self._wait_for_index()
+            self._mover.survey(planned, acts, self._writer.index())
+            ids = self._build(base, transitions, planned)
+            with self._writer.lock() as lock:
+                self._check_place(base)
+                survey = self._mover.survey(planned, acts, self._writer.index())
+                move = Move(base, ids[-1], acts, self._clock(), secrets.token_hex(8))
+                self._writer.journal.begin(move)
+                self._move_main(move)
+                self._write_out(move, planned, survey, lock)
+        return ids
+
+    def finish(self) -> None:
+        """Finishes a move that was cut off. Raises RepositoryBusy, CannotCommit; nothing to do: nothing happens."""
+        with self._repo.guard, _disk_faults():
+            move = self._writer.journal.pending
+            if move is None:
+                return
+            tip = self._repo.tip()
+            if tip == move.old or not self._contains(tip, move.new):
+                self._writer.journal.end()
+                return
+            busy = self._repo.occupied()
+            if busy is not None:
+                raise busy
+            with self._writer.lock() as lock:
+                lock.keep()
+                kept = self._recovery.finish(move, lock)
+                self._close_move(move.new, kept)
+                lock.release()
+
+    def _recover(self, sleep: Callable[[float], None]) -> None:
+        """What the ledger does about a crash before its first append."""
+        move = self._writer.journal.pending
+        if move is not None:
+            clear_ref_locks(self._writer, move, _REF_LOCK_GRACE, sleep)
+        try:
+            self.finish()
+            if self._writer.previous_boot not in (None, self._writer.boot) and self._repo.occupied() is None:
+                self._recovery.after_power_cut((f"{layout.WORKSPACE}/",))
+        except (Temporary, CannotCommit, GitFailed):
+            return  # the journal stays; append tries again and says what is wrong
+
+    def _check_place(self, base: str) -> None:
+        busy = self._repo.occupied()
+        if busy is not None:
+            raise busy
+        tip = self._repo.tip()
+        if tip != base:
+            raise StaleHead(base, tip)
+
+    def _plan(self, base: str, transitions: Sequence[Transition]) -> tuple[Change, ...]:
+        object_format = self._repo.object_format
+        return changes(GitTree(self._repo.objects, base), transitions, lambda data: blob_id(data, object_format))
+
+    def _wait_for_index(self) -> None:
+        """Gives way to a git that runs now, before any work is done for nothing."""
+        if os.path.lexists(self._repo.git_dir / "index.lock"):
+            with self._writer.lock():
+                pass
+
+    def _build(self, base: str, transitions: Sequence[Transition], planned: Sequence[Change]) -> tuple[str, ...]:
+        if self._packs_moved:
+            self._packs_moved = False
+            self._fast.close()
+        runnable = {change.path for change in planned if change.new is not None and change.new[0] != FILE}
+        modes = [["100755" if path in runnable else FILE for path, _ in each.writes] for each in transitions]
+        ids = self._fast.build(base, transitions, modes)
+        sync_folder(self._repo.common_dir / "objects" / "pack")
+        return ids
+
+    def _move_main(self, move: Move) -> None:
+        """Returns if main is now `move.new`; whatever git says, the ref is asked."""
+        fault: Exception | None = None
+        try:
+            self._refs.move(self._repo.ref, move.new, move.old)
+        except (GitFailed, CannotCommit) as failed:
+            fault = failed
+        if fault is not None:
+            tip = self._repo.tip()
+            if tip != move.new:
+                self._writer.journal.end()
+                raise self._refused(move, tip, fault) from fault
+        sync_folder((self._repo.common_dir / self._repo.ref).parent)
+
+    def _refused(self, move: Move, tip: str, fault: Exception) -> Exception:
+        if tip != move.old:
+            return StaleHead(move.old, tip)
+        if isinstance(fault, GitFailed) and ".lock" in fault.stderr:
+            return RepositoryBusy("ref_lock", fault.message, remedy="if no git runs there, remove the lock file")
+        return fault
+
+    def _write_out(self, move: Move, planned: Sequence[Change], survey: Survey, lock: IndexLock) -> None:
+        """Index and files. Main has moved: from here nothing may be reported as failed."""
+        if not self._repo.on_branch():
+            self._writer.journal.end()  # switched away in this very moment: the new branch's files are its own
+            return
+        lock.keep()
+        new: dict[str, Content | None] = {change.path: change.new for change in planned}
+        try:
+            try:
+                self._mover.write(lock, move.old, move.new, survey.settled, survey.refresh)
+            except GitFailed:
+                kept = self._recovery.finish(move, lock)
+            else:
+                kept = {}
+                self._mover.settle((act, self._new(new, act, move)) for act in move.acts)
+                lock.publish()
+            self._close_move(move.new, kept)
+        except (OSError, CannotCommit, GitFailed):
+            return  # the journal and the lock stay until `finish` succeeds
+        lock.release()
+
+    def _new(self, new: dict[str, Content | None], act: Act, move: Move) -> Content | None:
+        if act.path in new:
+            return new[act.path]
+        entry = GitTree(self._repo.objects, move.new).entry(act.path)
+        return None if entry is None else (entry.mode, entry.id)
+
+    def _close_move(self, tip: str, kept: dict[str, tuple[Content | None, Content | None]]) -> None:
+        self._writer.journal.end()
+        self._left_alone.update(dict.fromkeys(kept))
+        marks = self._writer.marks
+        marks.set_written_out(WrittenOut(tip, {**marks.written_out().kept, **kept}))
+        marks.set_tip(tip)
+
+    def _contains(self, tip: str, commit: str) -> bool:
+        if tip == commit:
+            return True
+        return self._repo.git.quick("merge-base", "--is-ancestor", commit, tip, codes=(0, 1, 128)).code == 0
+
+
+@contextmanager
+def _disk_faults() -> Iterator[None]:
+    """Turns the file system's refusals into CannotCommit."""
+    try:
+        yield
+    except OSError as fault:
+        if fault.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise CannotCommit("disk", "the disk is full", remedy="free some space; hqd goes on by itself") from fault
+        if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+            raise CannotCommit(
+                "read_only", f"the repository cannot be written: {fault}",
+                remedy="make the repository writable for hqd; it goes on by itself",
+            ) from fault  # fmt: skip
+        raise

@@ -1,0 +1,148 @@
+"""Reading of git objects through one long-lived `git cat-file --batch-command`. Thread-safe."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import subprocess
+import threading
+from collections import OrderedDict
+from typing import IO, cast
+
+from hqd.adapters.git import Git, GitFailed
+
+RawTree = dict[bytes, tuple[bytes, bytes]]
+"""Name -> (mode, binary object id), in git's order."""
+
+_TREES_KEPT = 4096
+_BLOB_BYTES_KEPT = 16 << 20
+_BLOB_TOO_LARGE_TO_KEEP = 1 << 20
+
+
+def blob_id(data: bytes, object_format: str = "sha1") -> str:
+    """The object id that git gives to a file of these bytes."""
+    return hashlib.new(object_format, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
+
+
+def parse_tree(raw: bytes, id_bytes: int = 20) -> RawTree:
+    """The entries of a raw tree object."""
+    pattern = _entry_pattern(id_bytes)
+    return {name: (mode, oid) for mode, name, oid in pattern.findall(raw)}
+
+
+def _entry_pattern(id_bytes: int) -> re.Pattern[bytes]:
+    return _PATTERNS[id_bytes]
+
+
+_PATTERNS = {size: re.compile(rb"([0-7]+) ([^\0]+)\0(.{%d})" % size, re.DOTALL) for size in (20, 32)}
+
+
+class Objects:
+    """Blobs, trees and commits by id. A dead reader is started anew once per question."""
+
+    def __init__(self, git: Git, object_format: str) -> None:
+        self._git = git
+        self._id_bytes = 32 if object_format == "sha256" else 20
+        self._lock = threading.RLock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._trees: OrderedDict[str, RawTree] = OrderedDict()
+        self._blobs: OrderedDict[str, bytes] = OrderedDict()
+        self._blob_bytes = 0
+        self._roots: OrderedDict[str, str] = OrderedDict()
+
+    def close(self) -> None:
+        """Ends the reader. A later question starts it again."""
+        with self._lock:
+            process, self._process = self._process, None
+            if process is None:
+                return
+            cast(IO[bytes], process.stdin).close()
+            cast(IO[bytes], process.stdout).close()
+            process.wait()
+
+    def find(self, name: str) -> tuple[str, str, bytes] | None:
+        """(id, type, content) of any object that `name` names; None where there is none."""
+        if not name or "\n" in name:
+            return None
+        with self._lock:
+            try:
+                return self._ask(name)
+            except (OSError, EOFError):
+                self.close()
+                try:
+                    return self._ask(name)
+                except (OSError, EOFError) as fault:
+                    self.close()
+                    raise GitFailed(("cat-file",), -1, f"the object reader ended: {fault}") from fault
+
+    def blob(self, oid: str) -> bytes:
+        """Raises KeyError where there is no such blob."""
+        with self._lock:
+            kept = self._blobs.get(oid)
+            if kept is not None:
+                self._blobs.move_to_end(oid)
+                return kept
+            found = self.find(oid)
+            if found is None or found[1] != "blob":
+                raise KeyError(oid)
+            self._keep_blob(found[0], found[2])
+            return found[2]
+
+    def tree(self, oid: str) -> RawTree:
+        """Raises KeyError where there is no such tree."""
+        with self._lock:
+            kept = self._trees.get(oid)
+            if kept is not None:
+                self._trees.move_to_end(oid)
+                return kept
+            found = self.find(oid)
+            if found is None or found[1] != "tree":
+                raise KeyError(oid)
+            tree = parse_tree(found[2], self._id_bytes)
+            self._trees[oid] = tree
+            if len(self._trees) > _TREES_KEPT:
+                self._trees.popitem(last=False)
+            return tree
+
+    def root(self, commit: str) -> str:
+        """The tree id of a commit (or of a tree itself) given by its full id. Raises KeyError."""
+        with self._lock:
+            kept = self._roots.get(commit)
+            if kept is not None:
+                return kept
+            found = self.find(commit)
+            if found is None or found[1] not in ("commit", "tree"):
+                raise KeyError(commit)
+            root = commit if found[1] == "tree" else found[2][5 : found[2].index(b"\n")].decode()
+            self._roots[commit] = root
+            if len(self._roots) > _TREES_KEPT:
+                self._roots.popitem(last=False)
+            return root
+
+    def _keep_blob(self, oid: str, data: bytes) -> None:
+        if len(data) > _BLOB_TOO_LARGE_TO_KEEP:
+            return
+        self._blobs[oid] = data
+        self._blob_bytes += len(data)
+        while self._blob_bytes > _BLOB_BYTES_KEPT:
+            _, dropped = self._blobs.popitem(last=False)
+            self._blob_bytes -= len(dropped)
+
+    def _ask(self, name: str) -> tuple[str, str, bytes] | None:
+        if self._process is None:
+            self._process = self._git.start("cat-file", "--batch-command", env={"GIT_OPTIONAL_LOCKS": "0"})
+        process = self._process
+        to, back = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+        to.write(b"contents " + name.encode("utf-8", "surrogateescape") + b"\n")
+        to.flush()
+        head = back.readline()
+        if not head.endswith(b"\n"):
+            raise EOFError("no answer")
+        words = head.split()
+        if len(words) != 3 or not words[2].isdigit():
+            return None
+        size = int(words[2])
+        data = back.read(size + 1)
+        if len(data) != size + 1:
+            raise EOFError("a cut answer")
+        return words[0].decode(), words[1].decode(), data[:-1]
