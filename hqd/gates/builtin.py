@@ -4,9 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from hqd.gates import command, presence, size, structure, text
+from hqd.gates import (
+    code,
+    command,
+    composite,
+    judgement,
+    likeness,
+    presence,
+    quotes,
+    references,
+    safety,
+    size,
+    structure,
+    text,
+    weakened,
+)
 from hqd.gates.kind import GateKind
 
 KINDS: Mapping[str, GateKind] = {
-    kind.name: kind for group in (presence, structure, text, size, command) for kind in group.KINDS
+    kind.name: kind
+    for group in (
+        presence,
+        structure,
+        text,
+        size,
+        references,
+        quotes,
+        likeness,
+        code,
+        weakened,
+        command,
+        safety,
+        judgement,
+        composite,
+    )
+    for kind in group.KINDS
 }

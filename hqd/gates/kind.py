@@ -26,7 +26,14 @@ EXCERPT = 120
 
 
 class CannotJudge(Exception):
-    """A kind has no verdict: something it needs is missing or broken. Becomes `error`, never pass or fail."""
+    """A kind has no verdict: something it needs is missing or broken. Becomes `error`, never pass or fail.
+
+    `cost` in dollars: what was paid all the same.
+    """
+
+    def __init__(self, message: str, cost: float = 0.0) -> None:
+        super().__init__(message)
+        self.cost = cost
 
 
 class Params(BaseModel):
@@ -132,16 +139,6 @@ class Asks(Protocol):
         """What a verdict depends on besides the prompt: provider and model. Raises CannotJudge."""
 
 
-class Finds(Protocol):
-    """One secret, as `hqd.core.secret_scan` reports it; never the secret itself."""
-
-    @property
-    def kind(self) -> str: ...
-
-    @property
-    def line(self) -> int: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Doors:
     """The outside things that some kinds need. What is None makes those kinds `error`, with a plain word why."""
@@ -149,7 +146,7 @@ class Doors:
     programs: Programs | None = None
     env: Mapping[str, str] = field(default_factory=dict)
     asks: Asks | None = None
-    scan: Callable[[bytes], tuple[Finds, ...]] | None = None
+    known_secrets: tuple[str, ...] = ()  # values that hqd itself handed out; found also where they stand encoded
 
 
 @dataclass(frozen=True, slots=True)

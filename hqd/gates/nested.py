@@ -1,4 +1,4 @@
-"""Gates inside gates: members are names of gates in hqd.toml, or tables like any other gate's."""
+"""Gates inside gates: members are names of gates in hqd.toml (or of kinds), or tables like any other gate's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pydantic import ValidationError
 from hqd.gates.kind import GateKind
 from hqd.gates.parameters import COMMON_KEYS, BadParameters, validate
 from hqd.model.gate import GateSpec
-from hqd.model.spelling import meant
 
 
 def specs(
@@ -34,10 +33,7 @@ def read(
     faults: list[str] = []
     for place, member in enumerate(members, start=1):
         if isinstance(member, str):
-            if member in named:
-                found.append(named[member])
-            else:
-                faults.append(f"there is no gate named {member!r} in hqd.toml; {meant(member, named)}")
+            found.append(named.get(member) or GateSpec(name=member, kind=member))  # a kind's own name will do
         elif isinstance(member, Mapping):
             try:
                 found.append(from_table(member, f"{parent}.{member.get('kind', 'gate')}-{place}"))

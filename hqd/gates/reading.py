@@ -19,6 +19,9 @@ def reading(prepared: Prepared, view: View) -> str | None:
         if name == "agent":
             parts.append(_agent(prepared, view))
             continue
+        if name == "outputs":
+            parts.append(f"outputs:{view.subject.facts.get('outputs')!r}")
+            continue
         value = getattr(view.subject, name)
         if name in FILES and value is not None:
             identity = getattr(value, "identity", None)

@@ -183,7 +183,7 @@ class _Run:
         try:
             prepared, verdict = self._judge(spec, depth)
         except CannotJudge as error:
-            return registry._result(spec, GateStatus.ERROR, str(error))
+            return registry._result(spec, GateStatus.ERROR, str(error), Verdict(None, cost=error.cost))
         except Exception as error:  # noqa: BLE001 - a kind's bug must not take the attempt's other gates with it
             message = f"the gate itself broke ({type(error).__name__}: {error}); this is a bug of kind {spec.kind}"
             return registry._result(spec, GateStatus.ERROR, message)

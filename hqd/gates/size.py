@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import re
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
+from hqd.gates import languages
 from hqd.gates.kind import GateKind, Params, Piece, Range, Verdict, counted, each
 
 _WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
@@ -115,10 +116,45 @@ def token_count(params: TokenCount, piece: Piece) -> Verdict:
     return counted(params, tokens(piece.text), "tokens (estimated)")
 
 
+class Language(Params):
+    """Passes when most of the text is in the language `is` (ISO 639-1, such as `en`, `de`, `zh`).
+
+    Told by the script, and within a script by the commonest words and letters; code fences and addresses aside. Of
+    near relatives (Norwegian and Danish, Indonesian and Malay, Croatian and Serbian) either passes when they are within
+    15 % of each other. Skipped for texts of fewer than 20 letters, or when no common word is found.
+    """
+
+    is_: str = Field(alias="is", description="code of the language")
+
+    @field_validator("is_")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if languages.code_of(value) is None:
+            raise ValueError(f"{value!r} is not told apart; known: {', '.join(sorted(languages.KNOWN))}")
+        return value
+
+
+def language(params: Language, piece: Piece) -> Verdict:
+    wanted = languages.code_of(params.is_)
+    prose = "\n".join(line for _, line in piece.document.prose)
+    if languages.letters(prose[: languages.SAMPLE]) < 20:
+        return Verdict(None, "too short to tell its language")
+    ranked = languages.ranked(prose)
+    if not ranked:
+        return Verdict(None, "its language cannot be told")
+    best, top = ranked[0]
+    mine = dict(ranked).get(wanted or "", 0.0)
+    if mine >= 0.85 * top:
+        return Verdict(True, f"is in {wanted}", (), round(mine, 3))
+    message = f"The text must be in {params.is_}, but seems to be in {best}. Write it in {params.is_}."
+    return Verdict(False, message, (piece.on(1, piece.stripped[:100]),), round(mine, 3))
+
+
 KINDS = (
     GateKind("word_count", "size", WordCount, each(word_count)),
     GateKind("char_count", "size", CharCount, each(char_count)),
     GateKind("list_items", "size", ListItems, each(list_items)),
     GateKind("line_length", "size", LineLength, each(line_length)),
+    GateKind("language", "size", Language, each(language)),
     GateKind("token_count", "size", TokenCount, each(token_count)),
 )

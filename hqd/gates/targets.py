@@ -13,16 +13,12 @@ key:PATH    the value at PATH (`a.b.0.c`, `*` for every element) of the typed ou
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
-from hqd.gates import globs, parsing
+from hqd.gates import diffs, globs, parsing
 from hqd.gates.kind import CannotJudge, Piece, Scope, Verdict
 from hqd.gates.markdown import unfenced
 from hqd.model.gate import Files, Subject
-
-_HUNK = re.compile(r"@@ -\d+(?:,\d+)? \+(\d+)(?:,\d+)? @@")
-_QUOTED = re.compile(rb"\\([0-7]{3}|.)")
 
 
 def fault(target: str) -> str | None:
@@ -100,50 +96,11 @@ def changed_files(subject: Subject) -> tuple[Piece, ...]:
 
 def added_lines(diff: str) -> tuple[Piece, ...]:
     """The added lines of a unified diff, one piece a file."""
-    pieces: list[Piece] = []
-    path, number, in_hunk = "", 0, False
-    lines: list[str] = []
-    numbers: list[int] = []
-
-    def close() -> None:
-        if lines:
-            pieces.append(Piece(path or "diff", "\n".join(lines), numbers=tuple(numbers)))
-        lines.clear()
-        numbers.clear()
-
-    for line in diff.split("\n"):
-        if line.startswith("diff --git "):
-            close()
-            path, in_hunk = "", False
-        elif not in_hunk and line.startswith("+++ "):
-            close()
-            path = diff_path(line[4:])
-        elif hunk := _HUNK.match(line):
-            number, in_hunk = int(hunk[1]), True
-        elif in_hunk and line.startswith("+"):
-            lines.append(line[1:])
-            numbers.append(number)
-            number += 1
-        elif in_hunk and line.startswith(" "):
-            number += 1
-    close()
-    return tuple(pieces)
-
-
-def diff_path(written: str) -> str:
-    """The path of a `+++ b/path` or `--- a/path` line: prefix and git's quoting removed."""
-    text = written.split("\t")[0]
-    if text.startswith('"') and text.endswith('"'):
-        raw = _QUOTED.sub(_unquote, text[1:-1].encode("utf-8", "surrogateescape"))
-        text = raw.decode("utf-8", "replace")
-    return text[2:] if text.startswith(("a/", "b/")) else text
-
-
-def _unquote(match: re.Match[bytes]) -> bytes:
-    code = match[1]
-    if len(code) == 3:
-        return bytes([int(code, 8) & 0xFF])
-    return {b"n": b"\n", b"t": b"\t", b"r": b"\r"}.get(code, code)
+    return tuple(
+        Piece(file.name, "\n".join(line for _, line in file.added), numbers=tuple(number for number, _ in file.added))
+        for file in diffs.parse(diff)
+        if file.added
+    )
 
 
 def _files(subject: Subject, glob: str) -> tuple[Piece, ...] | Verdict:

@@ -1,0 +1,193 @@
+"""Is there something that must not be there? Kinds of the group `safety`."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+from pydantic import Field, field_validator
+
+from hqd.core import secret_scan
+from hqd.gates.kind import GateKind, Params, Piece, Scope, Verdict, View, each, together
+from hqd.model.gate import Evidence, Level
+
+_SUSPECT = re.compile(
+    "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
+    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
+    "\U000e0000-\U000e0fff]"
+)
+_JOINERS = "\u200c\u200d"
+_VARIATIONS = tuple(chr(code) for code in range(0xFE00, 0xFE10))
+_MARKS = "\u200e\u200f\u061c"
+_FLAG = "\U0001f3f4"
+_JOINING_SCRIPTS = re.compile(
+    "[\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff\u1800-\u18af\ufb50-\ufdff\ufe70-\ufefc]"
+)
+_RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
+
+_HEURISTICS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
+    (name, re.compile(pattern, re.IGNORECASE))
+    for name, pattern in (
+        (
+            "tells to ignore instructions",
+            r"\b(?:ignore|disregard|forget|override|bypass)\b(?:\s+\w+){0,4}?\s+(?:previous|prior|above|earlier|preceding|"
+            r"system|your|existing)\s+(?:\w+\s+)?(?:instructions?|prompts?|rules?|directions?|guidelines?|messages?)",
+        ),
+        (
+            "speaks as the system",
+            r"(?:^|\n)\s*(?:<\|?(?:system|im_start|start_header_id)\|?>|\[/?(?:INST|SYSTEM)\]|<<SYS>>)",
+        ),
+        (
+            "speaks as the system",
+            r"(?:^|\n)\s*#{0,4}\s*(?:system|developer)\s*(?:prompt|message|instructions?)?\s*:\s*you\b",
+        ),
+        ("gives a new role", r"\byou\s+are\s+(?:now|no\s+longer)\s+(?:an?|the|in|bound)\b|\bfrom\s+now\s+on,?\s+you\b"),
+        (
+            "asks for the prompt",
+            r"\b(?:reveal|print|repeat|show|leak|output)\b.{0,30}\b(?:system\s+prompt|your\s+(?:prompt|instructions))",
+        ),
+        (
+            "asks to keep a secret",
+            r"\b(?:do\s+not|don't|never)\s+(?:tell|inform|mention|reveal)\b.{0,40}\b(?:the\s+)?(?:user|human|operator)\b",
+        ),
+        (
+            "sends data away",
+            r"\b(?:curl|wget|fetch|send|post|upload)\b.{0,80}"
+            r"\b(?:api[_ ]?keys?|credentials?|secrets?|tokens?|\.env|passwords?)\b",
+        ),
+        (
+            "gives orders to an AI",
+            r"\b(?:ai|llm|language\s+model|assistant|agent)s?\b.{0,20}\b(?:must|should|has\s+to|please)\b.{0,40}\b(?:approve|merge|execute|run|click|visit)\b",
+        ),
+        (
+            "hides orders in a comment",
+            r"<!--(?:(?!-->).)*\b(?:ignore|instructions?|assistant|execute|you\s+must)\b(?:(?!-->).)*-->",
+        ),
+    )
+)
+
+
+class Secrets(Params):
+    """Passes when no secret stands in the output or in a file that the attempt changed.
+
+    Found by form (keys of known providers, private keys, tokens, passwords beside such a word) and by value (what hqd
+    itself handed out, also encoded). The message names kind and place, never the secret.
+    """
+
+
+def secrets(_: Secrets, view: View) -> Verdict:
+    return together(tuple((piece, _secret_free(piece, view.doors.known_secrets)) for piece in view.pieces))
+
+
+def _secret_free(piece: Piece, known: tuple[str, ...]) -> Verdict:
+    found = secret_scan.scan(piece.raw, known)
+    if not found:
+        return Verdict(True, "no secret found")
+    evidence = tuple(
+        Evidence(path=piece.path, line=piece.line_number(one.line), excerpt=one.kind) for one in found[:10]
+    )
+    places = ", ".join(f"{item.excerpt} on line {item.line}" for item in evidence)
+    message = f"There are secrets: {places}. Remove them, and name them by a variable instead."
+    return Verdict(False, message, evidence, float(len(found)), 0.0)
+
+
+class HiddenUnicode(Params):
+    """Passes when no invisible or steering characters stand in the output or in a file that the attempt changed.
+
+    Those are: control characters but tab and line ends; zero-width and other invisible characters; marks that turn
+    the direction of writing; tag characters; variation selectors. Allowed where they have their ordinary use: joiners
+    inside emoji and in scripts that join letters, a variation selector after a sign, direction marks next to letters
+    written from right to left, a byte order mark at the very start, tags of a flag. `allow` lists further ones.
+    """
+
+    allow: tuple[str, ...] = Field(default=(), description="characters that may stand, such as U+00AD")
+
+    @field_validator("allow")
+    @classmethod
+    def _code_points(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for one in value:
+            if re.fullmatch(r"U\+[0-9A-Fa-f]{4,6}", one) is None:
+                raise ValueError(f"{one!r} is no code point; write U+00AD")
+        return value
+
+
+def hidden_unicode(params: HiddenUnicode, piece: Piece) -> Verdict:
+    if piece.text.isascii() and not _SUSPECT.search(piece.text):
+        return Verdict(True, "none")
+    allowed = {chr(int(one[2:], 16)) for one in params.allow}
+    found = [
+        match.start()
+        for match in _SUSPECT.finditer(piece.text)
+        if match[0] not in allowed and not _ordinary(piece.text, match.start())
+    ]
+    if not found:
+        return Verdict(True, "none")
+    evidence = tuple(
+        Evidence(path=piece.path, line=piece.line_at(at), excerpt=_named(piece.text[at])) for at in found[:10]
+    )
+    places = ", ".join(f"{item.excerpt} on line {item.line}" for item in evidence)
+    message = f"{len(found)} hidden characters: {places}. Write the text without them."
+    return Verdict(False, message, evidence, float(len(found)), 0.0)
+
+
+def _named(char: str) -> str:
+    return f"U+{ord(char):04X} {unicodedata.name(char, 'control character')}"
+
+
+def _ordinary(text: str, at: int) -> bool:
+    """Whether a suspect character has its ordinary use here."""
+    char = text[at]
+    before = text[at - 1] if at else ""
+    after = text[at + 1] if at + 1 < len(text) else ""
+    if char == "\ufeff":
+        return at == 0
+    if char in _VARIATIONS:
+        return bool(before) and (unicodedata.category(before) in ("So", "Sm", "Po", "Sk") or before in "0123456789#*")
+    if char in _JOINERS:
+        return bool(_JOINING_SCRIPTS.match(before) or (char == "\u200d" and _is_emoji(before) and _is_emoji(after)))
+    if char in _MARKS:
+        return bool(_RTL.match(before) or _RTL.match(after))
+    if "\U000e0020" <= char <= "\U000e007f":
+        return _FLAG in text[max(0, at - 8) : at]
+    return False
+
+
+def _is_emoji(char: str) -> bool:
+    return bool(char) and (char in _VARIATIONS or unicodedata.category(char) in ("So", "Sk"))
+
+
+class PromptInjection(Params):
+    """Passes when the text has none of the phrases by which texts try to steer a model. A heuristic, not a proof.
+
+    It looks for orders to ignore instructions, text that poses as the system, new roles, requests for the prompt, for
+    silence towards the user or for credentials, and orders in comments. Text *about* such attacks is found too, and
+    new wordings are not: so it starts as `warn`, and may not enforce without a calibration.
+    """
+
+    threshold: int = Field(default=1, ge=1, description="how many findings make it fail")
+
+
+def prompt_injection(params: PromptInjection, piece: Piece) -> Verdict:
+    found = [(match.start(), name) for name, pattern in _HEURISTICS for match in pattern.finditer(piece.text)]
+    score, threshold = float(len(found)), float(params.threshold)
+    if len(found) < params.threshold:
+        return Verdict(True, "nothing suspicious (heuristic)", (), score, threshold)
+    evidence = tuple(piece.at(at) for at, _ in found[:10])
+    places = ", ".join(f"{name} (line {piece.line_at(at)})" for at, name in found[:10])
+    message = f"Looks like an attempt to steer a model: {places}. This is a heuristic: a person should look."
+    return Verdict(False, message, evidence, score, threshold)
+
+
+KINDS = (
+    GateKind("secrets", "safety", Secrets, secrets, scope=Scope.WORK, pure=False),
+    GateKind("hidden_unicode", "safety", HiddenUnicode, each(hidden_unicode), scope=Scope.WORK),
+    GateKind(
+        "prompt_injection",
+        "safety",
+        PromptInjection,
+        each(prompt_injection),
+        scope=Scope.WORK,
+        default_level=Level.WARN,
+        needs_calibration=True,
+    ),
+)
