@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import Protocol
 
 from hqd.model.attempt import Answer, Question
+from hqd.model.board import Task
 from hqd.model.change import Act, Entry, Transition, WorkingTree
 from hqd.model.gate import Changed, Files, GateResult, GateSpec, Subject
+from hqd.model.playbook import Step
 from hqd.model.program import Ran
-from hqd.model.record import Work
+from hqd.model.record import ReviewState, Work
 
 
 class Tree(Protocol):
@@ -70,6 +72,15 @@ class History(Protocol):
 
     def blob(self, object_id: str) -> bytes:
         """Raises KeyError where there is no such blob."""
+
+    def lost_records(self, old_tip: str, new_tip: str) -> tuple[str, ...]:
+        """Paths of records that `old_tip` has and `new_tip` lacks. Raises KeyError where a commit is gone."""
+
+    def descends(self, old_tip: str, new_tip: str) -> bool:
+        """Whether `new_tip` is `old_tip` or has it among its ancestors."""
+
+    def spent_since(self, moment: datetime) -> tuple[float, int]:
+        """Dollars and tokens in the trailers of main's commits since `moment`."""
 
     def messages(self, since: str | None, paths: Sequence[str] = (), limit: int = 0) -> Iterator[tuple[str, str]]:
         """(commit, message) of main's first-parent line, newest first, down to and without `since`."""
@@ -162,6 +173,23 @@ class Branches(Protocol):
         Also where `proven_in` carries the task's `Hqd-Work` trailer and the tip is what hqd set. False: it stays
         (not proven, or checked out). refs/hqd/review/TASK stays always. True also where it is gone already.
         """
+
+
+class Forge(Protocol):
+    """Where people review: `local`, or a server. Called from worker threads."""
+
+    def open(self, task: Task, step: Step, snapshot: str, now: datetime) -> ReviewState:
+        """Opens the pull request of a task's accepted work, or finds the one that is open already.
+
+        Raises Temporary (try again) or Expected.
+        """
+
+
+class Notifier(Protocol):
+    """Tells people by command or webhook. Never raises, never blocks the loop."""
+
+    def tell(self, kind: str, facts: Mapping[str, object]) -> None:
+        """`kind`: blocked, review, ask, hold, lifted, done, dropped. `facts`: task, reason, missing, …"""
 
 
 class Agent(Protocol):

@@ -91,7 +91,7 @@ def _recover(task: Task, board: Board, now: datetime) -> Iterable[Action]:
     """A claim of this host that no worker holds: the daemon died under it. The same once more."""
     if task.id in board.slots.running or task.cursor.phase is not Phase.CLAIMED:
         return ()
-    claim = task.last.claim if task.last is not None else None
+    claim = task.cursor.claim
     if claim is not None and claim.host != board.host and now < claim.until:
         return ()
     event = Event(
@@ -100,7 +100,6 @@ def _recover(task: Task, board: Board, now: datetime) -> Iterable[Action]:
         at=now,
         step=task.cursor.step,
         attempt=task.cursor.attempts.get(task.cursor.step or "", 1),
-        agent=task.last.agent if task.last else None,
         outcome=Outcome.INTERRUPTED,
         failure=Failure.INTERRUPTED,
         message="hqd ended while it was being worked on",
@@ -126,7 +125,7 @@ def _act(task: Task, move: Move, now: datetime) -> Iterable[Action]:
         return (LandWork(task.id, move.head),)
     if isinstance(move, End):
         kind, to = (EventKind.DROPPED, State.DROPPED) if move.dropped else (EventKind.DONE, State.DONE)
-        return (Happen(task.id, Event(event=kind, to=to, at=now, message=move.why or None)),)
+        return (Happen(task.id, Event(event=kind, to=to, at=now, message=move.why or None, landed=task.cursor.landed)),)
     return ()
 
 
@@ -233,7 +232,7 @@ def place_of(task: Task, move: ClaimStep, board: Board, now: datetime) -> tuple[
     rules = board.rules_of(task)
     playbook = rules.playbooks.get(task.cursor.playbook or "") if task.cursor.step is not None else None
     if playbook is None:
-        chosen = choose(task, rules, now)
+        chosen = choose(task, rules)
         if isinstance(chosen, Park):
             raise KeyError(f"{task.id}: no playbook takes it")
         playbook = chosen

@@ -64,6 +64,8 @@ def _claimed(cursor: Cursor, event: Event) -> Cursor:
         attempts={**cursor.attempts, step: attempt},
         rungs=rungs,
         findings=cursor.findings if not (moved_on and cursor.phase is Phase.PASSED) else (),
+        claim=event.claim,
+        playbook=event.playbook or cursor.playbook,
         failure=None,
         not_before=None,
         since=event.at,
@@ -82,6 +84,7 @@ def _finished(cursor: Cursor, event: Event) -> Cursor:
         spent_tokens=cursor.spent_tokens + (usage.tokens if usage else 0),
         stalled=round(cursor.stalled + cost, 6),
         gates={result.name: result.status.value for result in event.gates},
+        claim=None,
     )
     if event.outcome is Outcome.PASSED:
         return _passed(cursor, event)
@@ -137,6 +140,7 @@ def _passed(cursor: Cursor, event: Event) -> Cursor:
         patch=None,
         head=event.work.head if event.work and event.work.head else cursor.head,
         base=cursor.base or (event.work.base if event.work else None),
+        files=tuple(dict.fromkeys([*cursor.files, *(event.work.files if event.work else ())])),
     )
 
 
@@ -190,7 +194,14 @@ def stale_from(cursor: Cursor, steps: tuple[str, ...]) -> dict[str, OutputRef]:
 
 
 def _parked(cursor: Cursor, event: Event) -> Cursor:
-    return _with(cursor, phase=Phase.PARKED, reason=event.reason, missing=event.missing, not_before=None)
+    return _with(
+        cursor,
+        phase=Phase.PARKED,
+        reason=event.reason,
+        missing=event.missing,
+        not_before=None,
+        findings=event.findings or cursor.findings,
+    )
 
 
 def _resumed(cursor: Cursor, event: Event) -> Cursor:
@@ -230,7 +241,7 @@ def _resumed(cursor: Cursor, event: Event) -> Cursor:
 
 
 def _asked(cursor: Cursor, event: Event) -> Cursor:
-    return _with(cursor, phase=Phase.ASKED, missing=event.missing, reason=event.reason)
+    return _with(cursor, phase=Phase.ASKED, missing=event.missing, reason=event.reason, claim=None)
 
 
 def _answered(cursor: Cursor, event: Event) -> Cursor:
@@ -244,7 +255,7 @@ def _answered(cursor: Cursor, event: Event) -> Cursor:
 
 
 def _review_opened(cursor: Cursor, event: Event) -> Cursor:
-    return _with(cursor, phase=Phase.REVIEW, review=event.review)
+    return _with(cursor, phase=Phase.REVIEW, review=event.review, claim=None)
 
 
 def _feedback(cursor: Cursor, event: Event) -> Cursor:
@@ -273,11 +284,21 @@ def _feedback(cursor: Cursor, event: Event) -> Cursor:
 
 
 def _landed(cursor: Cursor, event: Event) -> Cursor:
-    return _with(cursor, phase=Phase.PASSED, review=None, reason=None, missing=None, stalled=0.0, base=None, head=None)
+    return _with(
+        cursor,
+        phase=Phase.PASSED,
+        review=None,
+        reason=None,
+        missing=None,
+        stalled=0.0,
+        base=None,
+        head=None,
+        landed=event.landed,
+    )
 
 
 def _ended(cursor: Cursor, event: Event) -> Cursor:
-    return _with(cursor, phase=Phase.ENDED, reason=None, missing=None, not_before=None)
+    return _with(cursor, phase=Phase.ENDED, reason=None, missing=None, not_before=None, claim=None)
 
 
 def _edited(cursor: Cursor, event: Event) -> Cursor:

@@ -17,9 +17,12 @@ from hqd.core.routing import choose
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
 from hqd.model.failure import Failure, ParkReason
-from hqd.model.playbook import Playbook, Route, Step
-from hqd.model.record import Finding, Phase
+from hqd.model.playbook import Playbook, Route, Step, StepKind
+from hqd.model.record import Event, Finding, Phase
 from hqd.model.task import State
+
+_LATER = frozenset({StepKind.ASK, StepKind.RUN, StepKind.SPAWN})
+"""Kinds of steps that parse, and that this version does not carry out yet."""
 
 
 def next_move(task: Task, board: Board, now: datetime) -> Move:
@@ -146,7 +149,7 @@ def _place(task: Task, board: Board, now: datetime) -> tuple[Rules, tuple[Playbo
     rules = board.rules_of(task)
     name = task.cursor.playbook
     if task.cursor.step is None:
-        chosen = choose(task, rules, now)
+        chosen = choose(task, rules)
         return rules, chosen if isinstance(chosen, Park) else (chosen, None)
     playbook = rules.playbooks.get(name or "")
     if playbook is None:
@@ -207,6 +210,8 @@ def _step_from(task: Task, board: Board, playbook: Playbook, place: int, now: da
 
 
 def _claim(task: Task, rules: Rules, playbook: Playbook, step: Step, claim: ClaimStep) -> Move:
+    if step.kind in _LATER:
+        return Park(ParkReason.NOT_IN_FORCE, f"step {step.name}: `{step.kind.value}` steps are not in force yet")
     over = over_budget(task, rules, playbook, step)
     return Park(ParkReason.BUDGET, over + "; `hqd retry` begins a new round") if over is not None else claim
 
@@ -276,3 +281,19 @@ def group_of(task: Task, playbook: Playbook, now: datetime) -> str | None:
     if playbook.concurrency is None:
         return None
     return compile_text(playbook.concurrency.group).render(facts(task, {}, now))
+
+
+def next_label(task: Task, event: Event, board: Board, now: datetime) -> str:
+    """What a commit's subject says comes next: a step, a folder, or `landing`. `task` is as after the event."""
+    if event.to is not State.QUEUE:
+        return event.to.value
+    move = next_move(task, board, now)
+    if isinstance(move, ClaimStep | GoTo):
+        return move.step
+    if isinstance(move, Park):
+        return State.BLOCKED.value
+    if isinstance(move, Land):
+        return "landing"
+    if isinstance(move, End):
+        return (State.DROPPED if move.dropped else State.DONE).value
+    return event.to.value

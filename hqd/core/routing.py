@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from hqd.core.expressions import compile_expression
-from hqd.core.facts import facts
+from hqd.core.facts import task_facts
 from hqd.core.moves import Park
 from hqd.errors import ExpressionFault
 from hqd.model.board import Rules, Task
@@ -19,8 +17,23 @@ def inbox_folder(source: str | None) -> str | None:
     return parts[2] if len(parts) == 4 and parts[1] == "inbox" else None
 
 
-def choose(task: Task, rules: Rules, now: datetime) -> Playbook | Park:
+_MEMORY = 20_000
+_chosen: dict[tuple[str, str, str | None, str], Playbook | Park] = {}
+"""Answers already found. A pure function's memory: file, source and pin say all that the answer rests on."""
+
+
+def choose(task: Task, rules: Rules) -> Playbook | Park:
     """The playbook that takes the task, or why none does."""
+    key = (task.blob, task.document.title, task.cursor.source, str(rules.pin))
+    found = _chosen.get(key)
+    if found is None:
+        if len(_chosen) >= _MEMORY:
+            _chosen.clear()
+        found = _chosen[key] = _choose(task, rules)
+    return found
+
+
+def _choose(task: Task, rules: Rules) -> Playbook | Park:
     named = task.document.header.playbook
     folder = inbox_folder(task.cursor.source)
     for name, where in ((named, "its front matter names"), (folder, "its inbox folder names")):
@@ -32,7 +45,7 @@ def choose(task: Task, rules: Rules, now: datetime) -> Playbook | Park:
     fitting: list[Playbook] = []
     for playbook in sorted(rules.playbooks.values(), key=lambda each: each.name):
         try:
-            if _accepts(playbook, task, now):
+            if _accepts(playbook, task):
                 fitting.append(playbook)
         except ExpressionFault as fault:
             return Park(ParkReason.EXPRESSION, f"playbook {playbook.name}: accepts.when: {fault.message}")
@@ -48,13 +61,15 @@ def choose(task: Task, rules: Rules, now: datetime) -> Playbook | Park:
     )
 
 
-def _accepts(playbook: Playbook, task: Task, now: datetime) -> bool:
+def _accepts(playbook: Playbook, task: Task) -> bool:
     rule = playbook.accepts
     if rule is None or (not rule.tags and rule.when is None):
         return False
     if rule.tags and not set(rule.tags) & set(task.document.header.tags):
         return False
-    return rule.when is None or bool(compile_expression(rule.when).evaluate(facts(task, {}, now)))
+    return rule.when is None or bool(
+        compile_expression(rule.when).evaluate({"task": task_facts(task), "inputs": dict(task.document.header.inputs)})
+    )
 
 
 def _like(rules: Rules) -> str:

@@ -192,6 +192,8 @@ class Cursor(Value):
     patch: str | None = None  # the last failed attempt's patch, for `retry` to go on from
     base: str | None = None  # where the task's branch began
     head: str | None = None  # its accepted tip
+    files: tuple[str, ...] = ()  # what its accepted work changed
+    landed: str | None = None  # the commit on main that brought it
     review: ReviewState | None = None
     cost: float = 0.0  # dollars, over all rounds
     tokens: int = 0
@@ -203,6 +205,7 @@ class Cursor(Value):
     backoff: int = 0  # transient failures in a row
     not_before: datetime | None = None  # backoff, not the author's date
     crashes: int = 0
+    claim: Claim | None = None  # the running attempt's
     reason: ParkReason | None = None
     missing: str | None = None
     edits: int = 0

@@ -1,0 +1,67 @@
+"""Main was moved by somebody else: read it anew, find out what a person did, and whether history was rewritten."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from hqd.daemon.book import Book, Reading
+from hqd.daemon.live import Live
+from hqd.daemon.parts import Parts
+from hqd.model.board import Task
+from hqd.model.record import Hold
+from hqd.ports import Tree
+
+HISTORY_HOLD = "history-rewritten"
+
+
+class Foreign(NamedTuple):
+    """What stood before a person's commits, and what stands now."""
+
+    before: dict[str, Task]
+    reading: Reading
+    old: Tree | None
+
+
+def follow(live: Live, book: Book, parts: Parts, tree: Tree, old_tip: str | None) -> Foreign:
+    """Takes a tip that hqd did not make. Records that it lacks make a hold, which only `hqd adopt` lifts."""
+    old = _tree(parts, old_tip)
+    if old_tip is not None and old_tip != tree.commit and _rewritten(live, parts, old_tip, tree):
+        live.tree = tree
+        return Foreign(dict(live.tasks), Reading(dict(live.tasks), {}, ()), None)
+    reading = book.read(tree)
+    before = live.tasks if live.tree is not None or old is None else book.read(old).tasks
+    live.tree, live.tasks = tree, reading.tasks
+    live.task_problems = dict(reading.problems)
+    live.read_holds(tree)
+    parts.rulebook.refresh(tree)
+    parts.followed(tree)
+    parts.see_tip(tree.commit)
+    return Foreign(dict(before), reading, old)
+
+
+def _tree(parts: Parts, tip: str | None) -> Tree | None:
+    if tip is None:
+        return None
+    try:
+        tree = parts.history.tree(tip)
+        tree.entries("")
+    except KeyError:
+        return None
+    return tree
+
+
+def _rewritten(live: Live, parts: Parts, old_tip: str, tree: Tree) -> bool:
+    """A tip that does not descend from the last one seen goes on only if every record is still there."""
+    if parts.history.descends(old_tip, tree.commit):
+        return False
+    lost = parts.history.lost_records(old_tip, tree.commit)
+    if not lost:
+        return False
+    missing = (
+        f"main was rewritten: {len(lost)} records of {old_tip[:12]} are not in {tree.commit[:12]}"
+        f" ({lost[0]}, …); go back with `git reset --hard {old_tip[:12]}`, or accept it with `hqd adopt`"
+    )
+    now = parts.clock.now()
+    live.hold_locally(Hold(name=HISTORY_HOLD, on="hq", reason="history_rewritten", since=now, missing=missing))
+    parts.display.note(missing)
+    return True

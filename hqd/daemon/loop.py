@@ -1,0 +1,412 @@
+"""The loop: look, decide, append, act. One thread; the only writer of main.
+
+Law: level-triggered. A turn looks at everything that may have changed and may be called at any time; wake-ups
+are hints. What is not in a durable batch has not happened: a refused batch is thrown away whole, and the same
+results, acts and words are looked at again in the next turn.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from hqd.codec import layout
+from hqd.core.decide import Action, Happen, HoldUp, LandWork, LiftHold, Start, attempt_seconds, decide
+from hqd.core.flow import group_of, next_label
+from hqd.core.recovery import cost_cap
+from hqd.daemon import acts, desk, intake, landings, reports, spool
+from hqd.daemon.alarms import alarms, probed, resting
+from hqd.daemon.batch import Batch, utc
+from hqd.daemon.book import Book
+from hqd.daemon.draft import Draft
+from hqd.daemon.following import HISTORY_HOLD, Foreign, follow
+from hqd.daemon.intake import Door
+from hqd.daemon.job import Job
+from hqd.daemon.landings import Merged
+from hqd.daemon.live import Live
+from hqd.daemon.news import tell
+from hqd.daemon.parts import Parts
+from hqd.daemon.runner import Opened, Result, Runner
+from hqd.daemon.spool import Reply, Request
+from hqd.daemon.values import Values
+from hqd.daemon.words import Speaker
+from hqd.errors import CannotCommit, Expected, HqdError, PathsInUse, RepositoryBusy, StaleHead, Temporary
+from hqd.model.board import Slots, Task
+from hqd.model.change import Difference, WorkingTree
+from hqd.model.duration import seconds
+from hqd.model.record import Event, EventKind, Hold, Person, Via
+from hqd.model.task import State
+
+MOST_ROUNDS = 40
+"""How often a turn asks `decide` again; each round moves a task at least one event on."""
+
+RETRY = 0.25
+"""Seconds until the next turn when a lock or a person was in the way."""
+
+DISK_RETRY = 5.0
+DISK_HOLD = "disk"
+
+
+class Loop:
+    """`turn` does one round and returns after how many seconds it wants another, whatever wakes it before."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.inbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
+        self.values = Values(parts.history)
+        self.live = Live(parts.host, parts.seed, self.values, parts.private)
+        self.book = Book()
+        self.runner = Runner(parts.executor, parts.shop, parts.forge, self.inbox.put)
+        self.results: dict[str, Result] = {}
+        self.whole: set[str] = set()  # paths that arrived whole, as the watcher saw
+        self.stopping = False
+        self.idle = False
+        self._gone: dict[str, float] = {}
+        self._merged: list[Merged] = []
+        self._foreign: Foreign | None = None
+        self._reviewed = 0.0
+        self._hands_off: dict[str, float] = {}
+        self._disk_since = 0.0
+
+    def open(self) -> None:
+        """Reads main for the first time. Raises Misconfigured where no rules can be had."""
+        self.live.load_local()
+        tree = self.parts.ledger.snapshot()
+        self.parts.rulebook.refresh(tree)
+        self._foreign = follow(self.live, self.book, self.parts, tree, self.parts.last_tip())
+        self._new_day(self.parts.clock.now())
+
+    def turn(self) -> float:
+        """Looks, decides, appends, acts; seconds until it wants to be called again."""
+        now = utc(self.parts.clock.now())
+        while not self.inbox.empty():
+            result = self.inbox.get()
+            self.results[f"{result.task}/{result.nonce}"] = result
+        self._new_day(now)
+        self.live.stopping = self.stopping
+        try:
+            return self._turn(now)
+        except StaleHead:
+            return 0.0
+        except PathsInUse as fault:
+            return self._keep_off(fault)
+        except RepositoryBusy as fault:
+            self._busy(fault.cause, fault.message)
+            return RETRY
+        except CannotCommit as fault:
+            return self._cannot_commit(fault, now)
+
+    def _turn(self, now: datetime) -> float:
+        requests = spool.waiting(self.parts.private)
+        if self._history_held(requests):
+            return 1.0
+        working = self.parts.checkout.look()
+        self._busy(working.busy, working.busy_message)
+        if working.busy is not None and working.busy != "index_lock":
+            return 1.0
+        tree = self.parts.ledger.snapshot()
+        if tree.commit != self.live.tip:
+            self._foreign = follow(self.live, self.book, self.parts, tree, self.live.tip or None)
+            if self._history_held(requests):
+                return 1.0
+        if time.monotonic() - self._disk_since >= DISK_RETRY:
+            self.live.lift_locally(DISK_HOLD)
+        self._merge_approved(requests, now)
+        draft = self._draft(now)
+        wait = self._gather(draft, working, requests, now)
+        lands = self._decide(draft, now)
+        self._commit(draft, now)
+        self.live.problems = draft.problems
+        for each in lands[:1]:
+            self._land(each, now)
+        return self._rest(wait, bool(lands or self._merged), now)
+
+    def _rest(self, wait: float | None, more: bool, now: datetime) -> float:
+        if more or not self.inbox.empty():
+            self.idle = False
+            return 0.0
+        self.idle = (
+            wait is None
+            and not self.runner.running
+            and not self.results
+            and self.live.busy is None
+            and resting(self.live, now)
+        )
+        soon = [seconds(self.parts.rulebook.current.settings.hq.rescan)]
+        soon += [max(0.02, (at - now).total_seconds()) for at in alarms(self.live)]
+        return min(soon) if wait is None else min(*soon, max(0.02, wait))
+
+    # -- gathering --------------------------------------------------------------------------------------------
+
+    def _gather(self, draft: Draft, working: WorkingTree, requests: Sequence[Request], now: datetime) -> float | None:
+        """Everything that may have happened outside, into the draft. Seconds until a file may have settled."""
+        person = self.parts.person()
+        by_hand, by_git = Speaker(person, Via.FILES), Speaker(person, Via.GIT)
+        inbox = self.parts.rulebook.current.settings.inbox
+        whole, settle = frozenset(self.whole), seconds(inbox.settle)
+        tree = self.parts.ledger.snapshot()
+        if self._foreign is not None:
+            before, reading, old = self._foreign
+            acts.from_commits(draft, before, reading, tree, old, by_git, now)
+        gone = self._gone_for(working.differences)
+        table = acts.Desk(self.parts.checkout, self.book, settle, inbox.max_bytes, gone)
+        differences = tuple(each for each in working.differences if each.path not in self._hands_off)
+        waits = [acts.from_files(draft, differences, whole, table, by_hand, now)]
+        self._in_hand(draft, working.differences)
+        door = Door(self.parts.checkout, self.book, self.parts.new_hex, settle, inbox.max_bytes)
+        waits.append(intake.from_files(draft, differences, whole, door, by_hand, now))
+        touched = frozenset(each.path for each in working.differences) | frozenset(self._hands_off)
+        intake.from_tree(draft, tree, door, by_git, now, touched)
+        for merged in self._merged:
+            landings.say(draft, merged, now)
+        for request in requests:
+            if request.id not in draft.replies:
+                desk.serve(draft, request, now)
+        self._finish(draft, now)
+        for name in self.live.lifting & draft.holds.keys():
+            draft.lift(name, now, "hqd", "a probe succeeded")
+        if self._foreign is not None or time.monotonic() - self._reviewed > self._poll():
+            self._reviewed = time.monotonic()
+            grace = self.parts.rulebook.current.settings.forge.branch_grace
+            landings.check(draft, self.parts.branches, grace, now)
+        given = [wait for wait in waits if wait is not None]
+        return min(given) if given else None
+
+    def _finish(self, draft: Draft, now: datetime) -> None:
+        """Results of workers, but for tasks whose file a person has in hand."""
+        for key, result in self.results.items():
+            task = draft.tasks.get(result.task)
+            if task is not None and task.id in draft.board.waiting:
+                continue
+            entry = self.runner.running.get(result.task)
+            agent = entry.job.agent if entry is not None else None
+            draft.consumed.append(key)
+            if not isinstance(result, Opened):
+                if reports.finish(draft, result, self.values, now, agent) is None:
+                    draft.spent += result.usage.cost or 0.0
+            elif task is not None and task.cursor.claim is not None and task.cursor.claim.nonce == result.nonce:
+                step, review = task.cursor.step, result.review
+                event = Event(event=EventKind.REVIEW_OPENED, to=State.REVIEW, at=now, step=step, review=review)
+                draft.happen(task, event)
+
+    def _in_hand(self, draft: Draft, differences: Sequence[Difference]) -> None:
+        """Tasks whose file or note a person is changing wait until that is done."""
+        changed = {each.path for each in differences} | set(self._hands_off)
+        waiting = {
+            task.id: "a person is changing its file"
+            for task in draft.tasks.values()
+            if task.n == (draft.board.tasks[task.id].n if task.id in draft.board.tasks else -1)
+            and (layout.task_path(task.id, task.state) in changed or layout.note_path(task.id) in changed)
+        }
+        draft.board = replace(draft.board, waiting=waiting)
+
+    def _gone_for(self, differences: Sequence[Difference]) -> dict[str, float]:
+        """For how many seconds each deleted file has been missing: editors delete and write anew."""
+        now = time.monotonic()
+        gone = {each.path for each in differences if each.kind == "deleted"}
+        self._gone = {path: self._gone.get(path, now) for path in gone}
+        return {path: now - since for path, since in self._gone.items()}
+
+    # -- deciding and writing ---------------------------------------------------------------------------------
+
+    def _decide(self, draft: Draft, now: datetime) -> list[LandWork]:
+        """Asks `decide` until nothing is left; the merges that it asks for come after the batch."""
+        for _round in range(MOST_ROUNDS):
+            actions = decide(draft.now_board(), now)
+            if all(isinstance(action, LandWork) for action in actions):
+                return [action for action in actions if isinstance(action, LandWork)]
+            for action in actions:
+                _apply(draft, action, now)
+        return []
+
+    def _draft(self, now: datetime) -> Draft:
+        rulebook = self.parts.rulebook
+        pins = {task.cursor.pin for task in self.live.tasks.values() if task.cursor.pin is not None}
+        for pin in pins:
+            rulebook.at(pin)
+        rulebook.forget(pins | {entry.job.rules.pin for entry in self.runner.running.values()})
+        slots = Slots(frozenset(self.runner.running), self.runner.agents(), self.runner.groups())
+        board = self.live.board(rulebook.current, rulebook.known, slots, now)
+        plain = replace(board, slots=Slots(), waiting={})
+        batch = Batch(self.parts.host, lambda task, event: next_label(task, event, plain, now), self._output_of)
+        return Draft.of(board, batch)
+
+    def _output_of(self, task: Task) -> str | None:
+        """The last output of a task, for its result file."""
+        refs = [ref for ref in task.cursor.outputs.values() if not ref.stale]
+        return self.values[max(refs, key=lambda ref: ref.n).blob] if refs else None
+
+    def _commit(self, draft: Draft, now: datetime) -> None:
+        """Makes the draft true, or raises and leaves everything as it was."""
+        commits: tuple[str, ...] = ()
+        if draft.batch:
+            commits = self.parts.ledger.append(self.live.tip, draft.batch.transitions)
+            self._saw_own()
+        live = self.live
+        live.tasks, live.paused = draft.tasks, draft.paused
+        live.holds = {name: hold for name, hold in draft.holds.items() if name not in live.local_holds}
+        live.spent, live.tokens = draft.spent, draft.tokens
+        live.ended.update(draft.ended)
+        live.lifting.clear()
+        self._foreign, self._merged = None, []
+        for key in draft.consumed:
+            self.runner.done(self.results.pop(key).task)
+        for task_id in draft.ended:
+            self.runner.stop(task_id)
+        for request_id, reply in draft.replies.items():
+            spool.answer(self.parts.private, request_id, reply)
+        for event in (each.event for each in draft.batch.written):
+            probed(live, event, now)
+        for start, task in draft.starts:
+            self._start(start, draft.tasks.get(task.id, task), commits[-1], now)
+        if draft.restore:
+            self.parts.checkout.restore(draft.restore)
+        if draft.batch.written:
+            self.whole.clear()
+            self._point(draft)
+            self.parts.display.committed(draft.batch.written, commits)
+            tell(draft.batch.written, self.parts.notifier)
+
+    def _point(self, draft: Draft) -> None:
+        """Task branches follow accepted work; a branch that a person has moved is left to the review check."""
+        for written in draft.batch.written:
+            after, before = written.after, written.before
+            if after is None or before is None or after.cursor.head in (None, before.cursor.head):
+                continue
+            try:
+                self.parts.branches.point(after.id, str(after.cursor.head), expected=before.cursor.head)
+            except Expected as fault:
+                self.parts.display.note(f"{after.id}: branch not set: {fault.message}")
+
+    def _start(self, start: Start, task: Task, commit: str, now: datetime) -> None:
+        event = start.event
+        rules = self.parts.rulebook.at(event.pin) if event.pin is not None else self.parts.rulebook.current
+        playbook = rules.playbooks[event.playbook or ""]
+        step = playbook.step(event.step or "")
+        job = Job(
+            task=task,
+            rules=rules,
+            playbook=playbook,
+            step=step,
+            attempt=event.attempt or 1,
+            nonce=event.claim.nonce if event.claim is not None else "",
+            agent=event.agent,
+            mode=event.mode or "first",
+            snapshot=event.snapshot or commit,
+            commit=commit,
+            now=now,
+            timeout=attempt_seconds(rules, playbook, step, event.agent),
+            budget_usd=max(0.0, cost_cap(task, rules, playbook) - task.cursor.spent),
+            values=self.values,
+        )
+        self.runner.start(job, group_of(task, playbook, now))
+
+    # -- landing ----------------------------------------------------------------------------------------------
+
+    def _merge_approved(self, requests: Sequence[Request], now: datetime) -> None:
+        """`approve` is the merge button: the merge is a commit of its own, before the batch that says `landed`."""
+        for request in requests:
+            if request.word != "approve" or any(merged.request == request.id for merged in self._merged):
+                continue
+            try:
+                task = desk.find(self.live.tasks, request.task or "")
+            except HqdError:
+                continue  # the desk says so
+            board = self.live.board(self.parts.rulebook.current, self.parts.rulebook.known, Slots(), now)
+            if landings.lands(task, board) and task.cursor.review is not None:
+                head = self.parts.branches.tip(task.id) or task.cursor.review.head
+                fault = self._merge(task, head, request.person, request.id, now)
+                if fault is not None:
+                    spool.answer(self.parts.private, request.id, Reply(False, fault.message, fault.remedy))
+
+    def _land(self, work: LandWork, now: datetime) -> None:
+        """`land = "auto"`: hqd merges what has passed its gates; what cannot be merged is parked."""
+        task = self.live.tasks[work.task]
+        fault = self._merge(task, work.head, None, None, now)
+        if fault is not None:
+            draft = self._draft(now)
+            draft.happen(task, landings.refused(task, fault, now))
+            self._commit(draft, now)
+
+    def _merge(
+        self, task: Task, head: str, person: Person | None, request: str | None, now: datetime
+    ) -> Expected | None:
+        """Merges into main; what stands in the way for good is returned, what may pass is raised."""
+        try:
+            commit = landings.merge(task, head, self.parts.branches, self.parts.ledger, person, now)
+        except (Temporary, CannotCommit):
+            raise
+        except Expected as fault:
+            return fault
+        self._saw_own()
+        self._merged.append(Merged(task.id, commit, person, request))
+        return None
+
+    # -- what stands in the way -------------------------------------------------------------------------------
+
+    def _saw_own(self) -> None:
+        self.live.tree = self.parts.ledger.snapshot()
+        self.parts.see_tip(self.live.tip)
+
+    def _busy(self, cause: str | None, message: str) -> None:
+        if cause != self.live.busy and cause is not None:
+            self.parts.display.note(f"waiting: {message}")
+        self.live.busy, self.live.busy_message = cause, message
+
+    def _keep_off(self, fault: PathsInUse) -> float:
+        """A person's work stands where a batch would write: those paths are left alone for a moment."""
+        now = time.monotonic()
+        self._hands_off = {path: at for path, at in self._hands_off.items() if now - at < 1.0}
+        known = set(fault.paths) <= set(self._hands_off)
+        self._hands_off.update(dict.fromkeys(fault.paths, now))
+        return RETRY if known else 0.0
+
+    def _cannot_commit(self, fault: CannotCommit, now: datetime) -> float:
+        """Full or read-only disk: a hold under .git/hqd; what runs is kept and looked at again."""
+        if DISK_HOLD not in self.live.local_holds:
+            self.parts.display.note(f"cannot commit: {fault.message}")
+        hold = Hold(name=DISK_HOLD, on="hq", reason=fault.cause, since=now, missing=fault.message)
+        self.live.hold_locally(hold)
+        self._disk_since = time.monotonic()
+        return DISK_RETRY
+
+    def _history_held(self, requests: Sequence[Request]) -> bool:
+        """Rewritten history: nothing is written until a person says `hqd adopt`."""
+        hold = self.live.local_holds.get(HISTORY_HOLD)
+        if hold is None:
+            return False
+        for request in requests:
+            if request.word == "adopt":
+                self.live.lift_locally(HISTORY_HOLD)
+                tree = self.parts.ledger.snapshot()
+                self.parts.see_tip(tree.commit)
+                self._foreign = follow(self.live, self.book, self.parts, tree, tree.commit)
+                spool.answer(self.parts.private, request.id, Reply(True, f"adopted {tree.commit[:12]}"))
+                return False
+            spool.answer(self.parts.private, request.id, Reply(False, hold.missing, "hqd adopt"))
+        return True
+
+    def _new_day(self, now: datetime) -> None:
+        """The day's spend, from the trailers of the day's commits; a day is a UTC day."""
+        if self.live.day != now.date():
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            self.live.spent, self.live.tokens = self.parts.history.spent_since(midnight - timedelta(milliseconds=1))
+            self.live.day = now.date()
+
+    def _poll(self) -> float:
+        settings = self.parts.rulebook.current.settings
+        return min(seconds(settings.forge.poll), seconds(settings.hq.rescan))
+
+
+def _apply(draft: Draft, action: Action, now: datetime) -> None:
+    if isinstance(action, Happen):
+        draft.happen(draft.tasks[action.task], action.event)
+    elif isinstance(action, Start):
+        draft.starts.append((action, draft.happen(draft.tasks[action.task], action.event)))
+    elif isinstance(action, HoldUp):
+        draft.hold(action.hold, now)
+    elif isinstance(action, LiftHold):
+        draft.lift(action.name, now, "hqd", action.why)

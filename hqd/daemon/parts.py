@@ -1,0 +1,50 @@
+"""Everything that a loop is made of, wired by `bootstrap`. Ports and plain values only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from hqd.daemon.attempt import Workshop
+from hqd.daemon.batch import Written
+from hqd.daemon.rulebook import Rulebook
+from hqd.model.record import Person
+from hqd.ports import Branches, Checkout, Clock, Forge, History, Ledger, Notifier, Tree
+
+
+class Display(Protocol):
+    """Where the daemon says what it does: a live screen, or one line per event."""
+
+    def committed(self, written: Sequence[Written], commits: Sequence[str]) -> None: ...
+
+    def note(self, text: str) -> None:
+        """Something that is no event: paused, waiting for a lock, an error on the way."""
+
+    def doing(self, rows: Sequence[tuple[str, str, int, str, float]], waiting: int) -> None:
+        """What is in flight: (slug, step, attempt, doing, seconds); and how many tasks wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    ledger: Ledger
+    checkout: Checkout
+    history: History
+    branches: Branches
+    rulebook: Rulebook
+    executor: Executor
+    shop: Workshop
+    forge: Forge
+    notifier: Notifier
+    display: Display
+    clock: Clock
+    private: Path  # .git/hqd
+    host: str
+    seed: str
+    person: Callable[[], Person]  # the git identity of whoever works in this checkout
+    new_hex: Callable[[], str]
+    last_tip: Callable[[], str | None]  # main as the last daemon of this clone saw it
+    see_tip: Callable[[str], None]
+    followed: Callable[[Tree], None]  # main moved by a person: sparse patterns and the like

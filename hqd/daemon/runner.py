@@ -1,0 +1,126 @@
+"""Runs jobs on an executor and brings their results to the loop's queue. Knows nothing of git or the board."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, field, replace
+
+from hqd.daemon import attempt
+from hqd.daemon.attempt import Workshop
+from hqd.daemon.job import Job
+from hqd.errors import HqdError
+from hqd.model.attempt import Report
+from hqd.model.failure import Failure, Outcome
+from hqd.model.playbook import StepKind
+from hqd.model.record import ReviewState
+from hqd.ports import Forge
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A pull request is open; the loop may now say that the task is in review."""
+
+    task: str
+    nonce: str
+    review: ReviewState
+
+
+Result = Report | Opened
+
+
+@dataclass(slots=True)
+class Running:
+    """One job in flight. `doing` is one word for people: copy, agent, gates."""
+
+    job: Job
+    stop: threading.Event = field(default_factory=threading.Event)
+    since: float = field(default_factory=time.monotonic)
+    doing: str = "waiting"
+    group: str | None = None
+
+
+class Runner:
+    """`start` from the loop only; results come by `deliver`, called from worker threads."""
+
+    def __init__(self, executor: Executor, shop: Workshop, forge: Forge, deliver: Callable[[Result], None]) -> None:
+        self._executor = executor
+        self._shop = shop
+        self._forge = forge
+        self._deliver = deliver
+        self.running: dict[str, Running] = {}
+
+    def start(self, job: Job, group: str | None) -> None:
+        entry = Running(job, group=group)
+        self.running[job.task.id] = entry
+        future = self._executor.submit(self._work, entry)
+        future.add_done_callback(lambda done: self._lost(entry, done))
+
+    def done(self, task: str) -> None:
+        self.running.pop(task, None)
+
+    def stop(self, task: str) -> None:
+        entry = self.running.get(task)
+        if entry is not None:
+            entry.stop.set()
+
+    def stop_all(self) -> None:
+        for entry in self.running.values():
+            entry.stop.set()
+
+    def agents(self) -> Counter[str]:
+        return Counter(entry.job.agent for entry in self.running.values() if entry.job.agent is not None)
+
+    def groups(self) -> Counter[str]:
+        return Counter(entry.group for entry in self.running.values() if entry.group is not None)
+
+    def _work(self, entry: Running) -> Result:
+        began = time.monotonic()
+
+        def progress(doing: str) -> None:
+            entry.doing = doing
+
+        job = entry.job
+        if entry.stop.is_set():
+            result: Result = _ended(job, Outcome.INTERRUPTED, Failure.INTERRUPTED, "stopped before it began")
+        elif job.step.kind is StepKind.REVIEW:
+            result = self._open(job)
+        else:
+            result = attempt.run(job, self._shop, entry.stop, progress)
+        if isinstance(result, Report):
+            result = replace(result, wall=time.monotonic() - began)
+        self._deliver(result)
+        return result
+
+    def _open(self, job: Job) -> Result:
+        try:
+            return Opened(job.task.id, job.nonce, self._forge.open(job.task, job.step, job.snapshot, job.now))
+        except HqdError as fault:
+            return _ended(job, Outcome.FAILED, Failure.TRANSIENT, fault.message)
+
+    def _lost(self, entry: Running, done: Future[Result]) -> None:
+        """The worker's edge: a bug, or a dead worker process, is recorded and shown, never swallowed."""
+        if done.cancelled():
+            self._deliver(_ended(entry.job, Outcome.INTERRUPTED, Failure.INTERRUPTED, "cancelled"))
+            return
+        bug = done.exception()
+        if bug is not None:
+            text = "".join(traceback.format_exception(bug))
+            crashed = _ended(entry.job, Outcome.INTERRUPTED, Failure.CRASHED, f"{type(bug).__name__}: {bug}")
+            self._deliver(replace(crashed, files={"traceback.txt": text.encode("utf-8", "replace")}))
+
+
+def _ended(job: Job, outcome: Outcome, failure: Failure, message: str) -> Report:
+    return Report(
+        task=job.task.id,
+        step=job.step.name,
+        attempt=job.attempt,
+        nonce=job.nonce,
+        outcome=outcome,
+        failure=failure,
+        message=message,
+    )
