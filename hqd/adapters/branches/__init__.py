@@ -1,0 +1,178 @@
+"""Task branches, reviews and landing: git's side of a pull request (port Branches)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from hqd.adapters.branches import contents, delivery, walk
+from hqd.adapters.branches.landings import Landings, Review
+from hqd.adapters.branches.merges import merge, scratch, unchanged_by
+from hqd.adapters.git import DURABLE, GitFailed, trouble
+from hqd.adapters.repository import GitRepository
+from hqd.codec import layout
+from hqd.core.landing import moved, works
+from hqd.errors import BranchMoved, Conflict, Expected, NotInForce, RepositoryBusy
+from hqd.model.gate import Changed, Files
+
+
+class GitBranches:
+    """The branches of one HQ. `identity` (name, address) signs the commits that hqd makes on them."""
+
+    def __init__(self, repository: GitRepository, identity: tuple[str, str] = ("hqd", "hqd@localhost")) -> None:
+        self._repository = repository
+        self._git = repository.git
+        name, email = identity
+        self._identity = {
+            "GIT_AUTHOR_NAME": name,
+            "GIT_AUTHOR_EMAIL": email,
+            "GIT_COMMITTER_NAME": name,
+            "GIT_COMMITTER_EMAIL": email,
+        }
+        self._landings = Landings(repository.git)
+
+    def point(self, task: str, head: str, repo: str | None = None, expected: str | None = None) -> None:
+        _only_here(repo)
+        tip, kept = self.tip(task), self._repository.resolve(layout.review_ref(task))
+        built_on = kept if expected is None else expected
+        if tip not in (None, built_on, head):
+            raise BranchMoved(task, built_on, tip or "")
+        self._refuse_checked_out(task)
+        try:
+            self._update([(_branch_ref(task), head, tip), (layout.review_ref(task), head, kept)])
+        except GitFailed as failed:
+            now = self.tip(task)
+            if now is not None and now != tip:
+                raise BranchMoved(task, tip, now) from failed
+            raise Expected(
+                f"git refuses to set {layout.branch(task)}: {failed.stderr.strip()}",
+                remedy="a branch named hqd, or a stale lock, may stand in the way",
+            ) from failed
+
+    def tip(self, task: str, repo: str | None = None) -> str | None:
+        _only_here(repo)
+        return self._repository.resolve(_branch_ref(task))
+
+    def commit_files(
+        self, task: str, base: str, files: Mapping[str, bytes], message: str, overwrite: bool = False
+    ) -> str:
+        return delivery.commit_files(
+            self._git,
+            task,
+            base,
+            files,
+            message,
+            main=self._repository.resolve(self._repository.ref),
+            protected=layout.PROTECTED,
+            overwrite=overwrite,
+            identity=self._identity,
+        )
+
+    def changed(self, base: str, head: str) -> tuple[Changed, ...]:
+        return contents.changed(self._git, base, head)
+
+    def diff(self, base: str, head: str, limit: int) -> tuple[str, bool]:
+        return contents.diff(self._git, base, head, limit)
+
+    def files(self, commit: str) -> Files:
+        return contents.CommitFiles(self._git, commit)
+
+    def landed(
+        self, reviews: Mapping[str, tuple[str, str]], since: str | None = None, until: str | None = None
+    ) -> Mapping[str, str]:
+        tip = until or self._repository.resolve(self._repository.ref)
+        if tip is None:
+            return {}
+        return self._landings.find((Review(task, base, head) for task, (base, head) in reviews.items()), since, tip)
+
+    def drift(self, head: str, since: str, until: str | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        tip = until or self._repository.resolve(self._repository.ref)
+        if tip is None:
+            return (), ()
+        fork = next(iter(walk.lines(self._git, "merge-base", tip, head)), None)
+        walked = walk.steps(self._git, since, tip)
+        work, *edits = walk.differences(self._git, [(head, fork), *((commit, parent) for commit, parent, _ in walked)])
+        with scratch(self._git) as env:
+            conflicts = merge(self._git, tip, head, env).conflicts
+        return moved(work.keys(), walk.steps_of(walked, edits)), conflicts
+
+    def staged(self) -> tuple[str, ...]:
+        if not walk.lines(self._git, "rev-parse", "--verify", "--quiet", "HEAD"):
+            return ()
+        out = self._git.quick("diff-index", "--cached", "--name-only", "-z", "HEAD", "--", *walk.BESIDE_STATE).out
+        return tuple(path for path in walk.text(out).split("\0") if path)
+
+    def merge(self, task: str, head: str, onto: str) -> tuple[tuple[str, str, str | None], ...]:
+        result = merge(self._git, onto, head)
+        if not result.clean:
+            raise Conflict(result.conflicts)
+        changes = contents.tree_changes(self._git, onto, result.tree)
+        state = [path for _, _, path in changes if (path or "").startswith(f"{layout.WORKSPACE}/")]
+        if state:
+            raise Expected(
+                f"{layout.branch(task)} changes {state[0]}: the state of tasks is never landed from a branch",
+                remedy=f"take {layout.WORKSPACE}/ out of the branch",
+            )
+        return changes
+
+    def remove(self, task: str, proven_in: str) -> bool:
+        tip, kept = self.tip(task), self._repository.resolve(layout.review_ref(task))
+        if tip is None:
+            return True
+        if not self._proven(task, tip, kept, proven_in) or self._checked_out(task) is not None:
+            return False
+        try:
+            self._update([(_branch_ref(task), None, tip), (layout.review_ref(task), tip, kept)])
+        except GitFailed:
+            if self.tip(task) == tip:
+                raise
+            return False  # a person was there first
+        return True
+
+    def _proven(self, task: str, tip: str, kept: str | None, proven_in: str) -> bool:
+        if walk.is_ancestor(self._git, tip, proven_in) or unchanged_by(self._git, [(proven_in, tip)]):
+            return True
+        message = self._git.quick("log", "-1", "--no-show-signature", "--format=%B", proven_in).out
+        return tip == kept and task in works(walk.text(message))
+
+    def _update(self, changes: Sequence[tuple[str, str | None, str | None]]) -> None:
+        """All of (ref, new commit or None to delete, old commit or None for absent), or none of them."""
+        lines = ["start"]
+        for ref, new, old in changes:
+            if new is None:
+                lines.append(f"delete {ref} {old}")
+            else:
+                lines.append(f"update {ref} {new} {old}" if old else f"create {ref} {new}")
+        lines += ["prepare", "commit"]
+        try:
+            self._git.quick(*DURABLE, "update-ref", "--stdin", stdin=walk.raw("\n".join(lines) + "\n"))
+        except GitFailed as failed:
+            raise trouble(failed.stderr) or failed from failed
+
+    def _checked_out(self, task: str) -> str | None:
+        """The folder of the working tree that has the task's branch checked out."""
+        folder = ""
+        for field in walk.text(self._git.quick("worktree", "list", "--porcelain", "-z").out).split("\0"):
+            if field.startswith("worktree "):
+                folder = field.removeprefix("worktree ")
+            elif field == f"branch {_branch_ref(task)}":
+                return folder
+        return None
+
+    def _refuse_checked_out(self, task: str) -> None:
+        folder = self._checked_out(task)
+        if folder is not None:
+            raise RepositoryBusy(
+                "branch", f"{layout.branch(task)} is checked out in {folder}", remedy="switch to another branch there"
+            )
+
+
+def _branch_ref(task: str) -> str:
+    return f"refs/heads/{layout.branch(task)}"
+
+
+def _only_here(repo: str | None) -> None:
+    if repo is not None:
+        raise NotInForce(
+            f"repository {repo}: branches in a target repository are not in force yet",
+            remedy="leave out `repo`, so that the work lands in the HQ",
+        )
