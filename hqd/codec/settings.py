@@ -10,13 +10,13 @@ from hqd.codec.gate import NAME, read_gate
 from hqd.codec.ladder import read_ladder
 from hqd.codec.shapes import shape
 from hqd.codec.toml_lines import Toml, read_toml
-from hqd.model.problem import Place, Problem, spell
+from hqd.model.problem import Place, Problem, ProblemLevel, spell
 from hqd.model.settings import FORMAT, AgentSettings, Settings
 from hqd.model.spelling import meant
 
 NOTIFY_ON = frozenset({"blocked", "review", "ask", "hold", "done", "dropped", "problem"})
 PLACEHOLDER = "your-agent-command"
-"""The program in a new hqd.toml without an agent; `check` asks for a real one."""
+"""The program in a new hqd.toml without an agent; `check` warns until it is replaced."""
 
 _ALL = frozenset({"provider", "timeout", "max_concurrent", "requests_per_minute", "price", "native_context"})
 _KEYS: Mapping[str, frozenset[str]] = {
@@ -58,9 +58,9 @@ class _Reading:
     toml: Toml
     problems: list[Problem] = field(default_factory=list)
 
-    def fault(self, place: Place, message: str, remedy: str = "") -> None:
+    def fault(self, place: Place, message: str, remedy: str = "", level: ProblemLevel = ProblemLevel.ERROR) -> None:
         key = spell(place, self.toml.values)
-        self.problems.append(Problem(self.path, self.toml.line(place), key, message, remedy, place=place))
+        self.problems.append(Problem(self.path, self.toml.line(place), key, message, remedy, level, place))
 
     def settings(self) -> Settings | None:
         raw = dict(self.toml.values)
@@ -130,7 +130,8 @@ class _Reading:
         if (agent.preset is None) == (not agent.argv):
             self.fault(place, "a command agent needs exactly one of preset and argv", 'write argv = ["PROGRAM", "…"]')
         elif agent.argv and agent.argv[0] == PLACEHOLDER:
-            self.fault((*place, "argv"), "is a placeholder", "put the program that does the work, prompt on stdin")
+            remedy = "put the program that does the work; it gets the prompt on standard input"
+            self.fault((*place, "argv"), "is a placeholder: no work can be done", remedy, ProblemLevel.WARNING)
         elif agent.argv and not agent.argv[0].strip():
             self.fault((*place, "argv"), "begins with an empty name", "put the program first")
         if agent.args and agent.preset is None:
