@@ -9,7 +9,7 @@ from hqd.codec.shapes import LineOf, shape
 from hqd.model.playbook import Rung
 from hqd.model.problem import Place, Problem, spell
 
-_KINDS = ("retry", "fresh", "agent", "route", "human")
+KINDS = ("retry", "fresh", "agent", "route", "human")
 _FORM = 'write on_fail = [{ retry = 2 }, { fresh = 1 }, { agent = "NAME" }, { route = "STEP" }, "human"]'
 
 
@@ -40,7 +40,7 @@ def read_ladder(
 
 
 def _odd(item: Mapping[str, Any]) -> list[str]:
-    kinds = [kind for kind in _KINDS if kind in item]
+    kinds = [kind for kind in KINDS if kind in item]
     if len(kinds) != 1:
         return ["a rung has exactly one of retry, fresh, agent, route, or is human"]
     if "times" in item and kinds[0] not in ("agent", "route"):

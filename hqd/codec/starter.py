@@ -12,7 +12,8 @@ AGENTS = ("default", "writer", "researcher", "reviewer")
 
 _HEAD = """\
 # Settings of this HQ. In force as committed: edit, then `hqd apply` (or commit it yourself); `hqd check` says what is
-# wrong. Every key is in the schema that `hqd check --schemas DIR` writes for your editor.
+# wrong. For completion in your editor: `hqd check --schemas .hqd/schemas`, and as the first line of this file
+# `#:schema ./.hqd/schemas/hqd.schema.json`.
 format = 1
 
 [hq]
@@ -62,6 +63,6 @@ _AGENT = {
 
 
 def starter_settings(agent: Kind) -> str:
-    """A commented hqd.toml whose agents are all of one kind; with `none`, `check` warns until a real program is named."""
+    """A commented hqd.toml whose agents are all of one kind; with `none`, `check` warns until a program is named."""
     agents = "".join(f"[agents.{name}]\n{_AGENT[agent]}\n" for name in AGENTS)
     return _HEAD + _WORDS[agent] + agents + _TAIL

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BeforeValidator
+from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
@@ -36,5 +36,13 @@ def _duration_text(value: Any) -> Any:
     return value
 
 
-Duration = Annotated[str, BeforeValidator(_duration_text), AfterValidator(_check_duration)]
+_SCHEMA = {
+    "anyOf": [
+        {"type": "string", "pattern": r"^(\d+(\.\d+)?(ms|s|m|h|d))+$"},
+        {"type": "number", "minimum": 0},
+    ],
+    "description": "a duration: 30s, 5m, 1h30m, 2d; a bare number means seconds",
+}
+
+Duration = Annotated[str, BeforeValidator(_duration_text), AfterValidator(_check_duration), WithJsonSchema(_SCHEMA)]
 """A duration as its author wrote it (`"30s"`); a bare number means seconds. `seconds()` reads it."""
