@@ -14,6 +14,7 @@ from pathlib import Path
 from hqd.core.recovery import DEFAULTS, Default
 from hqd.core.recovery import Path as Way
 from hqd.core.transitions import diagram
+from hqd.gates.reference import reference
 from hqd.model.failure import Failure
 
 DOCS = Path(__file__).resolve().parent
@@ -47,7 +48,7 @@ def state_diagram() -> str:
     return f"```mermaid\n{diagram()}```\n"
 
 
-PARTS: dict[str, Callable[[], str]] = {"failures": failures, "state-diagram": state_diagram}
+PARTS: dict[str, Callable[[], str]] = {"failures": failures, "state-diagram": state_diagram, "gates": reference}
 
 
 def rewritten(text: str) -> str:
