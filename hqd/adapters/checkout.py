@@ -21,11 +21,11 @@ from hqd.adapters.ledger.files import FILE, MISSING, OTHER, Files, Found, untouc
 from hqd.adapters.ledger.index_file import Index, read_index, stamp
 from hqd.adapters.ledger.journal import Marks, WrittenOut
 from hqd.adapters.ledger.moving import Mover
-from hqd.adapters.ledger.plan import Content
 from hqd.adapters.ledger.recover import content
 from hqd.adapters.ledger.writer import Writer, runnable_counts
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
+from hqd.core.batch import Content
 from hqd.errors import CannotCommit, RepositoryBusy
 from hqd.model.change import Act, Difference, WorkingTree
 from hqd.model.task import OPEN_STATES

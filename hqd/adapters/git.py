@@ -32,7 +32,7 @@ OPTIONS = (
 """Given to every call. `core.splitIndex`: an index that stands in one file can be copied and renamed."""
 
 DURABLE = ("-c", "core.fsync=all")
-"""Given to every call that writes objects, refs or the index."""
+"""Given to every call whose objects or refs must outlive a power cut."""
 
 _KEPT = frozenset(
     {
@@ -152,9 +152,10 @@ class Git:
         pass_fds: Sequence[int] = (),
     ) -> Result:
         """Like `run`, started directly: for the write path."""
+        source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         done = subprocess.run(
-            ["git", *OPTIONS, *args], input=stdin or b"", capture_output=True, cwd=self.cwd, check=False,
-            env=self._environment(env), pass_fds=tuple(pass_fds),
+            ["git", *OPTIONS, *args], capture_output=True, cwd=self.cwd, check=False,
+            env=self._environment(env), pass_fds=tuple(pass_fds), **source,
         )  # fmt: skip
         message = done.stderr.decode("utf-8", "replace")
         if done.returncode not in codes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import re
 import subprocess
 import threading
@@ -17,11 +16,6 @@ RawTree = dict[bytes, tuple[bytes, bytes]]
 _TREES_KEPT = 4096
 _BLOB_BYTES_KEPT = 16 << 20
 _BLOB_TOO_LARGE_TO_KEEP = 1 << 20
-
-
-def blob_id(data: bytes, object_format: str = "sha1") -> str:
-    """The object id that git gives to a file of these bytes."""
-    return hashlib.new(object_format, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 def parse_tree(raw: bytes, id_bytes: int = 20) -> RawTree:

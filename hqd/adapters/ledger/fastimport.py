@@ -12,8 +12,8 @@ import tempfile
 from collections.abc import Sequence
 from typing import IO, cast
 
-from hqd.adapters.git import DURABLE, Git, GitFailed, trouble
-from hqd.adapters.ledger.plan import FILE
+from hqd.adapters.git import Git, GitFailed, trouble
+from hqd.core.batch import FILE
 from hqd.errors import CannotCommit
 from hqd.model.change import Transition
 from hqd.model.record import Person
@@ -21,6 +21,8 @@ from hqd.model.record import Person
 INCOMING = "refs/hqd/incoming"
 COMMITTER = Person(name="hqd", email="hqd@localhost")
 
+_DURABLE_PACKS = ("-c", "core.fsync=all,-reference")
+"""refs/hqd/incoming only keeps gc away; a broken one is removed at the start."""
 _COMMITS_PER_PROCESS = 20_000  # fast-import never forgets an object id; 20,000 commits are some 15 MB
 
 
@@ -94,7 +96,7 @@ class FastImport:
     def _start(self) -> None:
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115  # lives as long as the process
         self._process = self._git.start(
-            *DURABLE, "-c", "fastimport.unpackLimit=1", "-c", "pack.packSizeLimit=0",
+            *_DURABLE_PACKS, "-c", "fastimport.unpackLimit=1", "-c", "pack.packSizeLimit=0",
             "fast-import", "--force", "--quiet", "--date-format=raw",
             pass_fds=self._keep_open, stderr=self._errors,
         )  # fmt: skip

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from hqd.adapters.git import Git, GitFailed
 from hqd.adapters.ledger.index_file import IndexEntry
-from hqd.adapters.ledger.plan import Content
+from hqd.core.batch import Content
 
 MISSING = "missing"
 FILE = "file"

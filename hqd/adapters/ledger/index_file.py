@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from hqd.adapters.git import Git
-from hqd.adapters.ledger.plan import Content
+from hqd.core.batch import Content
 
 _EXTENDED = 0x4000
 _SKIP_WORKTREE = 0x4000

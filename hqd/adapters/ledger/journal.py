@@ -6,6 +6,7 @@ has not moved for it.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -14,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hqd.adapters.ledger.plan import Content
+from hqd.core.batch import Content
 from hqd.model.change import Act
 
 
@@ -62,7 +63,7 @@ class Journal:
     def _write(self, body: bytes) -> None:
         line = body + b"\n" + hashlib.sha256(body).hexdigest().encode() + b"\n"
         if os.pwrite(self._handle, line, 0) != len(line):
-            raise OSError(28, os.strerror(28))
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.ftruncate(self._handle, len(line))
 
     def _read(self) -> Move | None:
@@ -105,18 +106,19 @@ class Marks:
             return
         kept = {path: [list(old) if old else None, list(new) if new else None]
                 for path, (old, new) in written.kept.items()}  # fmt: skip
-        _replace(self._tree, json.dumps({"commit": written.commit, "kept": kept}).encode() + b"\n")
+        _write(self._tree, json.dumps({"commit": written.commit, "kept": kept}).encode() + b"\n")
         self._written = written
 
     def tip(self) -> str | None:
         """None: no tip was agreed to yet."""
         try:
-            return self._tip.read_text("ascii").strip() or None
-        except FileNotFoundError:
+            tip = self._tip.read_text("ascii").strip()
+        except (FileNotFoundError, UnicodeDecodeError):
             return None
+        return tip if len(tip) in (40, 64) else None
 
     def set_tip(self, tip: str) -> None:
-        _replace(self._tip, tip.encode() + b"\n")
+        _write(self._tip, tip.encode() + b"\n")
 
     def _read(self) -> WrittenOut:
         try:
@@ -131,8 +133,12 @@ def _content(found: Any) -> Content | None:
     return None if found is None else (str(found[0]), str(found[1]))
 
 
-def _replace(path: Path, data: bytes) -> None:
-    """Written aside and renamed. Not fsynced: after a power cut both notes can be guessed."""
-    draft = path.with_name(path.name + ".new")
-    draft.write_bytes(data)
-    draft.replace(path)
+def _write(path: Path, data: bytes) -> None:
+    """In place, and not fsynced: both notes are short, and can be guessed after a power cut."""
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        if os.pwrite(handle, data, 0) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.ftruncate(handle, len(data))
+    finally:
+        os.close(handle)

@@ -26,12 +26,11 @@ from hqd.adapters.ledger.fastimport import FastImport
 from hqd.adapters.ledger.index_lock import IndexLock
 from hqd.adapters.ledger.journal import Move, WrittenOut
 from hqd.adapters.ledger.moving import Mover, Survey
-from hqd.adapters.ledger.plan import FILE, Change, Content, changes
 from hqd.adapters.ledger.recover import Recovery, clear_ref_locks
 from hqd.adapters.ledger.refs import RefMover, sync_folder
 from hqd.adapters.ledger.writer import Writer
-from hqd.adapters.objects import blob_id
 from hqd.codec import layout
+from hqd.core.batch import FILE, Change, Content, blob_id, changes
 from hqd.errors import CannotCommit, RepositoryBusy, StaleHead, Temporary
 from hqd.model.change import Act, Transition
 

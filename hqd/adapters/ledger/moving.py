@@ -12,8 +12,8 @@ from hqd.adapters.git import GitFailed, trouble
 from hqd.adapters.ledger.files import LINK, MISSING, stat_matches, untouched
 from hqd.adapters.ledger.index_file import Index
 from hqd.adapters.ledger.index_lock import IndexLock
-from hqd.adapters.ledger.plan import Change, Content
 from hqd.adapters.ledger.writer import Writer
+from hqd.core.batch import Change, Content
 from hqd.errors import PathsInUse
 from hqd.model.change import Act
 

@@ -17,9 +17,9 @@ from hqd.adapters.ledger.index_file import Index, read_index
 from hqd.adapters.ledger.index_lock import IndexLock
 from hqd.adapters.ledger.journal import Move
 from hqd.adapters.ledger.moving import Mover
-from hqd.adapters.ledger.plan import Change, Content
 from hqd.adapters.ledger.writer import Writer
 from hqd.adapters.objects import Objects
+from hqd.core.batch import Change, Content
 
 _FOLDER = b"40000"
 _CLOCK_TICK = 0.05  # file dates come from a coarser clock than the journal's

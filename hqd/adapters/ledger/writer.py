@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -24,6 +25,7 @@ from hqd.adapters.repository import GitRepository
 from hqd.errors import AlreadyRunning
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_OBJECT_ID = re.compile(rb"[0-9a-f]{40}(?:[0-9a-f]{24})?\n")
 _POLL = 0.02
 
 
@@ -120,8 +122,11 @@ class Writer:
         if owner_is_hqd(index_lock):
             index_lock.unlink()
         private = self.repo.private
-        for name in ("index", "index.lock", "draft", "tree.new", "tip.new", "token.new"):
+        for name in ("index", "index.lock", "draft", "token.new"):
             (private / name).unlink(missing_ok=True)
+        incoming = self.repo.common_dir / "refs" / "hqd" / "incoming"
+        if incoming.exists() and not _OBJECT_ID.fullmatch(incoming.read_bytes()):
+            incoming.unlink()  # torn by a power cut; it only kept gc away
         for lock in (self.repo.common_dir / "refs" / "hqd").glob("**/*.lock"):
             lock.unlink()  # nobody but hqd writes there
 

@@ -2,17 +2,31 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
-from hqd.model.change import Transition
-from hqd.ports import Tree
+from hqd.model.change import Entry, Transition
 
 Content = tuple[str, str]
 """(mode, object id) of a file as a tree has it."""
 
 FILE = "100644"
 _RUNNABLE = "100755"
+
+
+class Listing(Protocol):
+    """As much of the port Tree as is needed here."""
+
+    def entry(self, path: str) -> Entry | None: ...
+
+    def entries(self, folder: str) -> tuple[Entry, ...]: ...
+
+
+def blob_id(data: bytes, object_format: str = "sha1") -> str:
+    """The object id that git gives to a file of these bytes."""
+    return hashlib.new(object_format, b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +38,7 @@ class Change:
     new: Content | None
 
 
-def changes(base: Tree, transitions: Sequence[Transition], blob_id: Callable[[bytes], str]) -> tuple[Change, ...]:
+def changes(base: Listing, transitions: Sequence[Transition], identify: Callable[[bytes], str]) -> tuple[Change, ...]:
     """Every path at which the tree after the batch may differ from `base`, in order of first mention.
 
     Raises ValueError for a transition that cannot be: a path git could not store, a rename or delete of what is
@@ -37,7 +51,7 @@ def changes(base: Tree, transitions: Sequence[Transition], blob_id: Callable[[by
         for path in transition.deletes:
             draft.delete(path)
         for path, data in transition.writes:
-            draft.put(path, (draft.mode(path), blob_id(data)))
+            draft.put(path, (draft.mode(path), identify(data)))
         for mode, oid, path in transition.links:
             draft.put(path, (mode, oid))
     return draft.changes()
@@ -46,7 +60,7 @@ def changes(base: Tree, transitions: Sequence[Transition], blob_id: Callable[[by
 class _Draft:
     """The tree of `base` with the batch's changes on top."""
 
-    def __init__(self, base: Tree) -> None:
+    def __init__(self, base: Listing) -> None:
         self._base = base
         self._paths: dict[str, Content | None] = {}
         self._old: dict[str, Content | None] = {}
@@ -128,7 +142,7 @@ class _Draft:
         return any(self._content(below) is not None for below in self._below(path))
 
 
-def _walk(tree: Tree, folder: str) -> Iterator[str]:
+def _walk(tree: Listing, folder: str) -> Iterator[str]:
     for entry in tree.entries(folder):
         path = f"{folder}/{entry.name}"
         if entry.is_folder:
