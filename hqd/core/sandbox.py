@@ -332,6 +332,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             found = next(source.find_all(kind), None)
             if found is not None:
                 raise TemplateSyntaxError(f"{what} are not part of hqd's templates", found.lineno)
+        for name in source.find_all(nodes.Name):
+            if name.name == "self":
+                raise TemplateSyntaxError("`self` is not part of hqd's templates", name.lineno)
         for choice in source.find_all(nodes.CondExpr):
             if choice.expr2 is None:
                 raise TemplateSyntaxError("an `a if b` needs an `else`, or it may be undefined", choice.lineno)

@@ -6,17 +6,22 @@ from collections.abc import Iterable
 
 
 def distance(one: str, other: str, limit: int) -> int:
-    """Letters to insert, delete or change to get from one word to the other; `limit` + 1 where it is more."""
+    """Letters to insert, delete, change, or swap with their neighbour, to get from one word to the other.
+
+    `limit` + 1 where it is more.
+    """
     if abs(len(one) - len(other)) > limit:
         return limit + 1
-    row = list(range(len(other) + 1))
+    rows = [list(range(len(other) + 1))]
     for i, a in enumerate(one, 1):
-        diagonal, row[0] = row[0], i
+        row = [i]
         for j, b in enumerate(other, 1):
-            diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (a != b))
-        if min(row) > limit:
-            return limit + 1
-    return min(row[-1], limit + 1)
+            best = min(row[j - 1] + 1, rows[-1][j] + 1, rows[-1][j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                best = min(best, rows[-2][j - 2] + 1)
+            row.append(best)
+        rows.append(row)
+    return min(rows[-1][-1], limit + 1)
 
 
 def nearest(word: str, known: Iterable[str], limit: int = 2) -> str | None:
