@@ -257,8 +257,11 @@ def sweep(nonce: str) -> int:
 
 
 def evict(folder: Path) -> int:
-    """Kills every process of ours whose current folder is in `folder`, this one excepted; returns how many."""
-    return _kill_until_gone(lambda: _at_home_in(folder))
+    """Kills every process with a claim whose current folder is in `folder`; returns how many.
+
+    A person's shell in there carries no claim, and stays.
+    """
+    return _kill_until_gone(lambda: {pid for pid in _at_home_in(folder) if _is_claimed(pid)})
 
 
 def _kill_until_gone(find: Callable[[], set[int]]) -> int:
@@ -301,13 +304,14 @@ def _claimed(nonce: str) -> set[int]:
     return {pid for pid in _processes() if _is_claimed(pid, nonce)}
 
 
-def _is_claimed(pid: int, nonce: str) -> bool:
-    """Whether a living process (a zombie has no environment) carries the claim."""
+def _is_claimed(pid: int, nonce: str = "") -> bool:
+    """Whether a living process (a zombie has no environment) carries this claim; without a nonce: any."""
     try:
         environment = (_PROC / str(pid) / "environ").read_bytes()
     except OSError:
         return False
-    return f"{CLAIM}={nonce}".encode() in environment.split(b"\0")
+    claim = f"{CLAIM}={nonce}".encode()
+    return any(entry == claim if nonce else entry.startswith(claim) for entry in environment.split(b"\0"))
 
 
 def _at_home_in(folder: Path) -> set[int]:

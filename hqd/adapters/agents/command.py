@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import json
 import os
 import shutil
@@ -19,6 +18,7 @@ from hqd.adapters.agents import parsers
 from hqd.adapters.agents.parsers import Parsed
 from hqd.adapters.agents.presets import PRESETS, Preset
 from hqd.adapters.agents.prices import priced
+from hqd.adapters.environment import passing
 from hqd.adapters.secrets import reference
 from hqd.core.secret_scan import mask, mask_bytes
 from hqd.errors import EXIT_TEMPORARY
@@ -27,10 +27,6 @@ from hqd.model.failure import Failure
 from hqd.model.settings import AgentSettings, Price
 from hqd.ports import Secrets
 
-ALLOWED = ("PATH", "HOME", "LANG", "LC_*", "TMPDIR", "TERM", "USER", "SHELL")
-"""What of hqd's own environment an agent sees; more by `pass_env`. Never credentials of a forge or of systemd."""
-
-_NEVER = ("CREDENTIALS_DIRECTORY", "HQD_SECRET_*", "NOTIFY_SOCKET", "WATCHDOG_*", "GIT_*")
 _ERROR_LINES = 20
 _TERM_GRACE = 2.0  # seconds between TERM and KILL
 
@@ -111,7 +107,7 @@ class CommandAgent:
         settings = question.settings
         preset = PRESETS[settings.preset] if settings.preset else None
         own = self._resolved(settings.env)
-        base = {name: value for name, value in self._env.items() if _passes(name, settings, preset)}
+        base = passing(self._env, settings.pass_env + (preset.passes if preset else ()))
         if preset is not None:
             base = {**preset.env, **base, **self._keys(preset)}
             if settings.base_url and preset.base_url_variable:
@@ -160,13 +156,6 @@ class CommandAgent:
         if preset is not None:
             secret |= {base[variable] for variable in preset.secret if variable in base}
         return tuple(sorted(secret))
-
-
-def _passes(name: str, settings: AgentSettings, preset: Preset | None) -> bool:
-    if any(fnmatch.fnmatchcase(name, pattern) for pattern in _NEVER):
-        return False
-    wanted = (*ALLOWED, *settings.pass_env, *(preset.passes if preset else ()))
-    return any(fnmatch.fnmatchcase(name, pattern) for pattern in wanted)
 
 
 def _read_output(path: Path, limit: int) -> bytes | None:

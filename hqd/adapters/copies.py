@@ -1,0 +1,152 @@
+"""The pool of working copies, outside the HQ.
+
+A slot is a number and a folder in the cache, lent under a lock that the kernel gives back when hqd dies. What a crash
+or an agent left in a slot is cleaned at the next loan, and a slot that cannot be cleaned is made anew; nothing in the
+cache is worth keeping.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from hqd.adapters import process
+from hqd.adapters.environment import passing
+from hqd.adapters.git import Git, GitFailed, trouble
+from hqd.adapters.repository import GitRepository
+from hqd.adapters.working_copy import WORK_REFS, Home, WorkingCopy
+from hqd.codec import layout
+from hqd.errors import Expected
+from hqd.model.settings import Repository
+
+_SLOTS = 4096
+_SETUP_SECONDS = 1800.0
+_NOT_WRITTEN = (layout.RUNS, *(layout.STATE_FOLDERS[state] for state in sorted(layout.DATED_STATES)))
+"""Folders of an HQ that no agent needs and that only grow."""
+
+
+class PooledCopies:
+    """Copies of the HQ, and of the target repositories `repos`, below the folder `cache`.
+
+    `env` is the environment of git and of setup commands. `sparse` as in `[hq] sparse`. Work on the HQ comes home
+    into it; work on a target repository into `mirror(NAME)`, which is in the cache.
+    """
+
+    def __init__(
+        self,
+        repository: GitRepository,
+        cache: Path,
+        env: Mapping[str, str],
+        repos: Mapping[str, Repository] | None = None,
+        *,
+        sparse: str = "index",
+        identity: tuple[str, str] = ("hqd", "hqd@localhost"),
+        max_bytes: int = 200_000_000,
+    ) -> None:
+        self._repository = repository
+        self._cache = cache
+        self._env = env
+        self._repos = repos or {}
+        self._sparse = sparse
+        self._identity = identity
+        self._max_bytes = max_bytes
+
+    @contextlib.contextmanager
+    def borrow(self, task: str, repo: str | None, base: str) -> Iterator[WorkingCopy]:
+        """A clean copy at commit `base`, set up; nobody else has its slot. Raises Expected."""
+        home = self._home(repo)
+        with self._slot() as slot:
+            name = "hq" if repo is None else f"repo-{layout.slug(repo)}"
+            copy = WorkingCopy(self._cache / str(slot) / name, slot, home, self._identity, self._max_bytes)
+            try:
+                commit = self._commit(home, repo, base)
+                copy.prepare(task, commit)
+            except GitFailed as failed:
+                raise trouble(failed.stderr) or Expected(f"no working copy of {base}: {failed.message}") from failed
+            except OSError as error:
+                raise trouble(str(error)) or Expected(f"no working copy of {base}: {error}") from error
+            self._set_up(repo, copy)
+            yield copy
+
+    def forget(self, task: str) -> None:
+        """Drops the names under which a task's work was brought home; what a branch or main has, stays."""
+        git = self._repository.git
+        refs = git.read("for-each-ref", "--format=%(refname)", f"{WORK_REFS}/{task}/").text.split()
+        git.quick("update-ref", "--stdin", "-z", stdin=b"".join(f"delete {ref}\0\0".encode() for ref in refs))
+
+    def mirror(self, repo: str) -> Path:
+        """The bare clone of a target repository, where work on it comes home to."""
+        return self._cache / "mirrors" / f"{layout.slug(repo)}.git"
+
+    @contextlib.contextmanager
+    def _slot(self) -> Iterator[int]:
+        self._cache.mkdir(parents=True, exist_ok=True)
+        for number in range(1, _SLOTS + 1):
+            with _locked(self._cache / f"{number}.lock", wait=False) as free:
+                if free:
+                    yield number
+                    return
+        raise Expected(f"all {_SLOTS} working copies are lent", remedy="lower limits.concurrency")
+
+    def _home(self, repo: str | None) -> Home:
+        if repo is None:
+            objects = self._repository.common_dir / "objects"
+            written = self._folders if self._sparse != "off" else lambda _: None
+            return Home(self._repository.git, objects, self._repository.object_format, written, self._sparse == "index")
+        if repo not in self._repos:
+            raise Expected(f"no repository {repo} in hqd.toml", remedy=f"add [repos.{repo}] with its url")
+        mirror = self.mirror(repo)
+        return Home(Git(self._cache, self._env, {"GIT_DIR": str(mirror)}), mirror / "objects")
+
+    def _folders(self, base: str) -> Sequence[str]:
+        """The folders of an HQ that are written out: all but those that only grow."""
+        git = self._repository.git
+        found = []
+        for inside in ("", f"{layout.WORKSPACE}/"):
+            listing = git.read("ls-tree", "-d", "-z", "--name-only", base, *([inside] if inside else [])).out
+            found += [os.fsdecode(name) for name in listing.split(b"\0") if name]
+        return [folder for folder in found if folder != layout.WORKSPACE and folder not in _NOT_WRITTEN]
+
+    def _commit(self, home: Home, repo: str | None, base: str) -> str:
+        """The id of the commit; a target repository is fetched where it is not here yet."""
+        if repo is None:
+            return home.git.read("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}").text
+        with _locked(self._cache / "mirrors" / f"{layout.slug(repo)}.lock", wait=True):
+            mirror = self.mirror(repo)
+            if not (mirror / "HEAD").exists():
+                Git(self._cache, self._env).quick("init", "--quiet", "--bare", "--template=", str(mirror))
+            asked = ("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
+            known = home.git.read(*asked, codes=(0, 1, 128))
+            if known.code != 0:
+                url = self._repos[repo].url
+                home.git.quick("fetch", "--quiet", "--prune", "--no-auto-gc", "--", url, "+refs/heads/*:refs/heads/*")
+                known = home.git.read(*asked)
+            return known.text
+
+    def _set_up(self, repo: str | None, copy: WorkingCopy) -> None:
+        argv = self._repos[repo].setup if repo is not None else ()
+        if not argv:
+            return
+        result = process.run(argv, env=passing(self._env), cwd=copy.path, timeout=_SETUP_SECONDS)
+        if not result.ok:
+            said = result.stderr.decode("utf-8", "replace").strip()[-600:]
+            cause = f"not done after {_SETUP_SECONDS:g} s" if result.timed_out else f"exit code {result.exit}"
+            raise Expected(
+                f"setup of {repo} failed: {' '.join(argv)}: {cause}: {said}", remedy=f"see [repos.{repo}] setup"
+            )
+
+
+@contextlib.contextmanager
+def _locked(path: Path, wait: bool) -> Iterator[bool]:
+    """Holds a lock file; false where another has it and `wait` is not wanted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
