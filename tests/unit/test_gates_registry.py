@@ -99,7 +99,7 @@ def test_a_gate_that_raises_is_an_error_and_the_others_go_on(registry: Registry)
 
 def test_a_gate_without_an_answer_is_an_error_with_its_cost(registry: Registry) -> None:
     (result,) = registry.run((spec("gives_up"),), Subject())
-    assert (ERROR, "no idea", 0.5) == (result.status, result.message, result.cost)
+    assert (result.status, result.message, result.cost) == (ERROR, "no idea", 0.5)
 
 
 def test_not_turns_pass_and_fail_around_but_never_an_error(registry: Registry) -> None:
@@ -155,7 +155,7 @@ def test_a_template_over_what_is_not_there_is_an_error_that_names_the_parameter(
 
 def test_a_rendered_parameter_of_the_wrong_type_is_an_error() -> None:
     result = judge("word_count", Subject(facts={"inputs": {"n": "many"}}), min="{{ inputs.n }}")
-    assert (ERROR, "wrong parameters: min: must be a whole number") == (result.status, result.message)
+    assert (result.status, result.message) == (ERROR, "wrong parameters: min: must be a whole number")
 
 
 def test_an_unknown_kind_is_an_error_with_the_likely_one() -> None:
@@ -200,7 +200,7 @@ def test_check_names_what_is_wrong(written: GateSpec, fault: str) -> None:
     ids=lambda written: written.kind,
 )
 def test_check_is_silent_on_what_is_right(written: GateSpec) -> None:
-    assert () == Registry().check(written)
+    assert Registry().check(written) == ()
 
 
 def test_every_kind_of_the_catalogue_is_there_under_its_name() -> None:
@@ -276,4 +276,4 @@ def test_gates_may_not_stand_inside_each_other_for_ever() -> None:
 
 def test_skipped_is_said_with_a_reason() -> None:
     result = judge("word_count", "x", min=1, when="false")
-    assert (SKIP, "not asked for here: `false` does not hold") == (result.status, result.message)
+    assert (result.status, result.message) == (SKIP, "not asked for here: `false` does not hold")
