@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from hqd.adapters.branches import GitBranches
+from hqd.adapters.ledger.ledger import GitLedger
+from hqd.adapters.ledger.writer import Writer
+from hqd.adapters.repository import GitRepository
+from hqd.model.change import Transition
 from tests.integration.branch_scenes import LINES, Scene, branches_of
 
 TASK = "20261122-letter-aaaaaa"
@@ -60,7 +67,8 @@ def rebase(scene: Scene, task: str) -> str:
 
 def reworded_rebase(scene: Scene, task: str) -> str:
     """New commits without hqd's trailer."""
-    for commit in scene.git("rev-list", "--reverse", f"main..hqd/{task}").split():
+    fork = scene.git("merge-base", "main", f"hqd/{task}")
+    for commit in scene.git("rev-list", "--topo-order", "--reverse", f"{fork}..hqd/{task}").split():
         scene.git("cherry-pick", "--no-commit", commit)
         scene.git("commit", "--quiet", "--message", "Part of it")
     return scene.tip()
@@ -211,6 +219,7 @@ def test_a_branch_on_which_nothing_was_done_yet_has_not_landed(scene: Scene, bra
 def test_a_part_picked_early_is_not_the_whole(scene: Scene, branches: GitBranches) -> None:
     """The picked commit carries the task's trailer, but the tip's work is not there."""
     head = scene.task(TASK, {5: "first"}, {6: "second"})
+    drift_near(scene)
     scene.git("cherry-pick", f"{HQ}~1")
     assert look(branches, scene.base, head) is None
     scene.git("cherry-pick", HQ)
@@ -308,6 +317,45 @@ def test_a_new_head_is_searched_from_its_base_again(scene: Scene, branches: GitB
     drift_elsewhere(scene)
     assert look(branches, scene.base, first) is None
     assert look(branches, scene.base, head) == landing
+
+
+def test_what_was_searched_before_is_not_found_again(scene: Scene, branches: GitBranches) -> None:
+    """A later edit of a file that already holds the work brings nothing."""
+    head = scene.task(TASK, {5: "words"})
+    drift_near(scene)
+    landing = squash(scene, TASK)
+    scene.line(20, "the person's later words")
+    scene.commit("Edit after landing")
+    assert look(branches, scene.base, head, since=landing) is None
+
+
+def test_hqds_own_landing_is_found_and_its_branch_goes(scene: Scene, branches: GitBranches) -> None:
+    """What merge() says, written by the ledger: one commit on main with the branch as second parent."""
+    scene.git("switch", "--quiet", "--create", HQ)
+    scene.line(5, "words")
+    scene.write({"other.md": None, "new.md": "new\n"})
+    head = scene.commit(f"Work\n\nHqd-Work: {TASK}")
+    scene.git("switch", "--quiet", "main")
+    drift_near(scene)
+    onto = scene.state(3)
+    changes = branches.merge(TASK, head, onto)
+    landing = Transition(
+        message=f"hqd: letter: approve passed -> done\n\nHqd-Event: landed\nHqd-Task: {TASK}\n",
+        at=datetime(2026, 11, 22, 12, tzinfo=UTC),
+        links=tuple((mode, object_id, path) for mode, object_id, path in changes if object_id and path),
+        deletes=tuple(path for _, object_id, path in changes if path and not object_id),
+        merge=head,
+    )
+    repository = GitRepository.open(scene.root, dict(os.environ))
+    with closing(repository), closing(Writer(repository)) as writer, GitLedger(writer) as ledger:
+        (commit,) = ledger.append(onto, [landing])
+    assert [onto, head] == scene.git("log", "-1", "--format=%P", commit).split()
+    assert scene.git("status", "--porcelain").splitlines() == []
+    assert not (scene.root / "other.md").exists()
+    text = (scene.root / "text.md").read_text(encoding="utf-8").splitlines()
+    assert (text[5], text[8]) == ("words", "a person was here")
+    assert commit == look(branches, scene.base, head)
+    assert branches.remove(TASK, commit)
 
 
 def test_a_head_that_is_not_here_waits(scene: Scene, branches: GitBranches) -> None:
