@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import IO, cast
 
 from hqd.adapters.git import GitFailed
@@ -121,6 +122,25 @@ class GitHistory:
         if code != 0:
             raise GitFailed(args, code, said)
 
+    def descends(self, old_tip: str, new_tip: str) -> bool:
+        """Whether `new_tip` is `old_tip` or has it among its ancestors; False where `old_tip` is gone."""
+        found = self._repo.git.read("merge-base", "--is-ancestor", old_tip, new_tip, codes=(0, 1, 128))
+        return found.code == 0
+
+    def spent_since(self, moment: datetime) -> tuple[float, int]:
+        """Dollars and tokens in the trailers of main's commits since `moment`."""
+        form = (
+            "%(trailers:key=Hqd-Cost,valueonly,separator=%x20)%x1f%(trailers:key=Hqd-Tokens,valueonly,separator=%x20)"
+        )
+        since = f"--since={moment.isoformat(timespec='seconds')}"
+        text = self._repo.git.read("log", "--first-parent", since, f"--format={form}", self._repo.ref).text
+        cost, tokens = 0.0, 0
+        for line in text.splitlines():
+            dollars, _mark, count = line.partition("\x1f")
+            cost += _number(dollars)
+            tokens += int(_number(count))
+        return round(cost, 6), tokens
+
     def lost_records(self, old_tip: str, new_tip: str) -> tuple[str, ...]:
         """Paths under workspace/runs that `old_tip` has and `new_tip` lacks or has otherwise.
 
@@ -156,3 +176,11 @@ def _nul_separated(stream: IO[bytes]) -> Iterator[bytes]:
         yield from whole
     if rest:
         yield rest
+
+
+def _number(text: str) -> float:
+    """A trailer's number; 0 for what a person may have typed there."""
+    try:
+        return float(text.split()[0]) if text.strip() else 0.0
+    except ValueError:
+        return 0.0

@@ -40,10 +40,11 @@ class Happen:
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """A claim to append; when it is durable, the work begins."""
+    """A claim to append; when it is durable, the work begins. `group`: the concurrency group that it counts in."""
 
     task: str
     event: Event
+    group: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ def _claims(claims: list[tuple[Task, ClaimStep]], board: Board, now: datetime) -
         if isinstance(verdict, Park):
             actions.append(Happen(task.id, park(verdict.reason, verdict.missing, now, task)))
         elif verdict is not None:
-            actions.append(Start(task.id, verdict))
+            actions.append(verdict)
             free -= 1
     return actions
 
@@ -203,7 +204,7 @@ def _startable(
     groups: Counter[str],
     probed: set[str],
     now: datetime,
-) -> Event | Park | None:
+) -> Start | Park | None:
     """The claim, if agent, group and holds let it begin now; counts it in."""
     rules, playbook, step = place_of(task, move, board, now)
     agent = move.agent or step.agent
@@ -224,7 +225,7 @@ def _startable(
         agents[agent] += 1
     if group is not None:
         groups[group] += 1
-    return _claim_event(task, move, board, rules, playbook, step, agent, now)
+    return Start(task.id, _claim_event(task, move, board, rules, playbook, step, agent, now), group)
 
 
 def place_of(task: Task, move: ClaimStep, board: Board, now: datetime) -> tuple[Rules, Playbook, Step]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,6 +25,7 @@ from hqd.daemon import gather
 from hqd.daemon.job import Job
 from hqd.errors import Expected, ExpressionFault
 from hqd.model.attempt import Answer, Question, Report
+from hqd.model.board import Rules
 from hqd.model.failure import HOLD_FAILURES, Failure, Outcome
 from hqd.model.gate import GateResult, GateStatus, Subject
 from hqd.model.playbook import GateUse, StepKind
@@ -39,11 +40,11 @@ class Workshop:
     """What attempts are made with: the ports, and the secret values that no record may contain."""
 
     agents: Mapping[str, Agent]  # provider -> agent
-    gates: Gates
+    gates: Callable[[Rules], Gates]
     copies: Copies
     branches: Branches
     history: History
-    secrets: Callable[[], Sequence[str]]
+    secrets: Callable[[], Collection[str]]
     scratch: Path  # folder for the files that agents write to HQD_OUTPUT
 
 
@@ -83,7 +84,7 @@ def _gates_only(found: _Findings, shop: Workshop, stop: threading.Event, progres
     progress("gates")
     ref = next((ref for ref in reversed(job.task.cursor.outputs.values()) if not ref.stale), None)
     found.text = job.values[ref.blob] if ref is not None else job.task.document.text
-    found.gates = shop.gates.run(_gates(job, job.step.gates), _subject(found, shop, None, stop))
+    found.gates = shop.gates(job.rules).run(_gates(job, job.step.gates), _subject(found, shop, None, stop))
     return _judge(found, shop, stop)
 
 
@@ -92,7 +93,7 @@ def _agent(found: _Findings, shop: Workshop, stop: threading.Event, progress: Pr
     tree, own = shop.history.tree(job.snapshot), shop.history.tree(job.commit)
     if job.step.gates_before:
         found.text = job.task.document.text
-        found.gates = shop.gates.run(_gates(job, job.step.gates_before), _subject(found, shop, None, stop))
+        found.gates = shop.gates(job.rules).run(_gates(job, job.step.gates_before), _subject(found, shop, None, stop))
         if any(result.stops for result in found.gates):
             return _judge(found, shop, stop)
     schema = gather.schema(job, tree)
@@ -199,7 +200,7 @@ def _examine(
     if breach is not None:
         return breach
     progress("gates")
-    found.gates = (*found.gates, *shop.gates.run(_all_gates(job), _subject(found, shop, copy, stop)))
+    found.gates = (*found.gates, *shop.gates(job.rules).run(_all_gates(job), _subject(found, shop, copy, stop)))
     if stop.is_set():
         return _report(found, shop, Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
     return _judge(found, shop, stop, copy)
@@ -348,7 +349,7 @@ def _report(found: _Findings, shop: Workshop, outcome: Outcome, failure: Failure
     )
 
 
-def _findings(found: _Findings, failure: Failure | None, message: str, known: Sequence[str]) -> tuple[Finding, ...]:
+def _findings(found: _Findings, failure: Failure | None, message: str, known: Collection[str]) -> tuple[Finding, ...]:
     """What the next attempt is told: every gate that stopped it and every warning, else the failure itself."""
     if failure is None or failure in HOLD_FAILURES:
         return ()
@@ -378,11 +379,11 @@ def _fingerprint(found: _Findings) -> str | None:
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 
-def _clean(text: str, known: Sequence[str]) -> str:
+def _clean(text: str, known: Collection[str]) -> str:
     return redact(text.encode("utf-8", "replace"), known)[0].decode("utf-8", "replace")
 
 
-def _clean_result(result: GateResult, known: Sequence[str]) -> GateResult:
+def _clean_result(result: GateResult, known: Collection[str]) -> GateResult:
     evidence = tuple(
         item.model_copy(update={"excerpt": _clean(item.excerpt, known)}) if item.excerpt else item
         for item in result.evidence

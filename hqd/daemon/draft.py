@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from datetime import datetime
 from hqd.core.decide import Start
 from hqd.daemon.batch import Batch
 from hqd.daemon.spool import Reply
-from hqd.model.board import Board, Task
+from hqd.model.board import Board, Slots, Task
 from hqd.model.change import Act
 from hqd.model.problem import Problem
 from hqd.model.record import Event, EventKind, Hold, Person
@@ -33,6 +34,9 @@ class Draft:
     ended: dict[str, State] = field(default_factory=dict)
     spent: float = 0.0
     tokens: int = 0
+    running: set[str] = field(default_factory=set)
+    agents: Counter[str] = field(default_factory=Counter)
+    groups: Counter[str] = field(default_factory=Counter)
 
     @classmethod
     def of(cls, board: Board, batch: Batch) -> Draft:
@@ -44,22 +48,42 @@ class Draft:
             paused=board.paused,
             spent=board.spent_today,
             tokens=board.tokens_today,
+            running=set(board.slots.running),
+            agents=Counter(board.slots.agents),
+            groups=Counter(board.slots.groups),
         )
 
     def now_board(self) -> Board:
         """The board as it is ahead of main."""
-        running = set(self.board.slots.running) | {start.task for start, _task in self.starts}
-        slots = replace(self.board.slots, running=frozenset(running))
         return replace(
             self.board,
             tasks=self.tasks,
             holds=self.holds,
             paused=self.paused,
-            slots=slots,
+            slots=Slots(frozenset(self.running), self.agents, self.groups),
             spent_today=self.spent,
             tokens_today=self.tokens,
             ended={**self.board.ended, **self.ended},
         )
+
+    def start(self, action: Start) -> None:
+        """Adds a claim; its slot counts as taken from now on."""
+        task = self.happen(self.tasks[action.task], action.event)
+        self.starts.append((action, task))
+        self.running.add(task.id)
+        if action.event.agent is not None:
+            self.agents[action.event.agent] += 1
+        if action.group is not None:
+            self.groups[action.group] += 1
+
+    def free(self, task: str, agent: str | None, group: str | None) -> None:
+        """A worker has come home; its slot may be given away in this very batch."""
+        if task in self.running:
+            self.running.discard(task)
+            if agent is not None:
+                self.agents[agent] -= 1
+            if group is not None:
+                self.groups[group] -= 1
 
     def happen(
         self,

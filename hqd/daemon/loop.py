@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hqd.codec import layout
 from hqd.core.decide import Action, Happen, HoldUp, LandWork, LiftHold, Start, attempt_seconds, decide
-from hqd.core.flow import group_of, next_label
+from hqd.core.flow import next_label
 from hqd.core.recovery import cost_cap
 from hqd.daemon import acts, desk, intake, landings, reports, spool
 from hqd.daemon.alarms import alarms, probed, resting
@@ -37,6 +37,8 @@ from hqd.errors import CannotCommit, Expected, HqdError, PathsInUse, RepositoryB
 from hqd.model.board import Slots, Task
 from hqd.model.change import Difference, WorkingTree
 from hqd.model.duration import seconds
+from hqd.model.names import slug_of
+from hqd.model.problem import Problem
 from hqd.model.record import Event, EventKind, Hold, Person, Via
 from hqd.model.task import State
 
@@ -55,11 +57,13 @@ class Loop:
 
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
+        self.pid = parts.pid
         self.inbox: queue.SimpleQueue[Result] = queue.SimpleQueue()
         self.values = Values(parts.history)
         self.live = Live(parts.host, parts.seed, self.values, parts.private)
         self.book = Book()
-        self.runner = Runner(parts.executor, parts.shop, parts.forge, self.inbox.put)
+        self.runner = Runner(parts.executor, parts.shop, parts.forge, self._take)
+        self.on_result: Callable[[], None] = _nobody
         self.results: dict[str, Result] = {}
         self.whole: set[str] = set()  # paths that arrived whole, as the watcher saw
         self.stopping = False
@@ -70,6 +74,11 @@ class Loop:
         self._reviewed = 0.0
         self._hands_off: dict[str, float] = {}
         self._disk_since = 0.0
+
+    def _take(self, result: Result) -> None:
+        """From a worker thread: a result has come home."""
+        self.inbox.put(result)
+        self.on_result()
 
     def open(self) -> None:
         """Reads main for the first time. Raises Misconfigured where no rules can be had."""
@@ -139,6 +148,23 @@ class Loop:
         soon += [max(0.02, (at - now).total_seconds()) for at in alarms(self.live)]
         return min(soon) if wait is None else min(*soon, max(0.02, wait))
 
+    def running_rows(self) -> list[tuple[str, str, int, str, float]]:
+        """What is in flight: (slug, step, attempt, doing, seconds)."""
+        return [
+            (slug_of(name), entry.job.step.name, entry.job.attempt, entry.doing, time.monotonic() - entry.since)
+            for name, entry in list(self.runner.running.items())
+        ]
+
+    def all_problems(self) -> list[Problem]:
+        """What is wrong now: files in the working tree, task files on main, rules that are not in force."""
+        on_main = [problem for each in self.live.task_problems.values() for problem in each]
+        return [*self.live.problems.values(), *on_main, *self.parts.rulebook.problems]
+
+    def give_up_running(self) -> None:
+        """At the very end: attempts whose workers did not come home are recorded as interrupted without them."""
+        for name in list(self.runner.running):
+            self.runner.done(name)
+
     # -- gathering --------------------------------------------------------------------------------------------
 
     def _gather(self, draft: Draft, working: WorkingTree, requests: Sequence[Request], now: datetime) -> float | None:
@@ -184,6 +210,7 @@ class Loop:
             entry = self.runner.running.get(result.task)
             agent = entry.job.agent if entry is not None else None
             draft.consumed.append(key)
+            draft.free(result.task, agent, entry.group if entry is not None else None)
             if not isinstance(result, Opened):
                 if reports.finish(draft, result, self.values, now, agent) is None:
                     draft.spent += result.usage.cost or 0.0
@@ -302,7 +329,7 @@ class Loop:
             budget_usd=max(0.0, cost_cap(task, rules, playbook) - task.cursor.spent),
             values=self.values,
         )
-        self.runner.start(job, group_of(task, playbook, now))
+        self.runner.start(job, start.group)
 
     # -- landing ----------------------------------------------------------------------------------------------
 
@@ -401,11 +428,15 @@ class Loop:
         return min(seconds(settings.forge.poll), seconds(settings.hq.rescan))
 
 
+def _nobody() -> None:
+    """Nobody waits to be woken."""
+
+
 def _apply(draft: Draft, action: Action, now: datetime) -> None:
     if isinstance(action, Happen):
         draft.happen(draft.tasks[action.task], action.event)
     elif isinstance(action, Start):
-        draft.starts.append((action, draft.happen(draft.tasks[action.task], action.event)))
+        draft.start(action)
     elif isinstance(action, HoldUp):
         draft.hold(action.hold, now)
     elif isinstance(action, LiftHold):

@@ -42,6 +42,7 @@ class Parts:
     clock: Clock
     private: Path  # .git/hqd
     host: str
+    pid: int
     seed: str
     person: Callable[[], Person]  # the git identity of whoever works in this checkout
     new_hex: Callable[[], str]

@@ -1,0 +1,78 @@
+"""The file watcher: says that something changed, and which files arrived whole. Only a hint; the rescan is the net."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHandler
+from watchdog.observers import Observer
+from watchdog.observers.api import BaseObserver
+
+_PLATFORM: str = sys.platform
+_QUIET = frozenset({"opened", "closed_no_write"})
+"""Reading a file changes nothing; hqd's own looks would wake it for ever."""
+
+
+logging.getLogger("watchdog").setLevel(logging.CRITICAL)  # it warns about events that come while it is being closed
+
+
+class Watch:
+    """Watches folders, not their sub-folders. `wake(path)`: the path that arrived whole, or None.
+
+    Runs `wake` on the watcher's thread. A folder that cannot be watched (limits, network file systems) is left to
+    the rescan; `unwatched` names it.
+    """
+
+    def __init__(self, root: Path, folders: Sequence[str], wake: Callable[[str | None], None]) -> None:
+        self._root = root
+        self._wake = wake
+        self._observer = _observer()
+        self._watched: set[str] = set()
+        self.unwatched: set[str] = set()
+        for folder in folders:
+            self.add(folder)
+        self._observer.start()
+
+    def add(self, folder: str) -> None:
+        """Also watches `folder`, if it is there and is not watched yet."""
+        path = self._root / folder
+        if folder in self._watched or not path.is_dir():
+            return
+        try:
+            self._observer.schedule(_Handler(self._seen), str(path), recursive=False)
+        except OSError:
+            self.unwatched.add(folder)
+            return
+        self._watched.add(folder)
+
+    def close(self) -> None:
+        self._observer.stop()
+        self._observer.join(timeout=5)
+
+    def _seen(self, event: FileSystemEvent) -> None:
+        if event.event_type in _QUIET:
+            return
+        if isinstance(event, FileMovedEvent) and event.dest_path:
+            self._wake(os.path.relpath(os.fsdecode(event.dest_path), self._root))
+        else:
+            self._wake(None)
+
+
+def _observer() -> BaseObserver:
+    """On Linux one that tells a file moved in from one written in place; elsewhere files wait to settle."""
+    full = {"generate_full_events": True} if _PLATFORM == "linux" else {}
+    observer: BaseObserver = cast(Any, Observer)(**full)
+    return observer
+
+
+class _Handler(FileSystemEventHandler):
+    def __init__(self, seen: Callable[[FileSystemEvent], None]) -> None:
+        self._seen = seen
+
+    def on_any_event(self, event: FileSystemEvent) -> None:
+        self._seen(event)
