@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any
+
+_PLAIN = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def write_front_matter(values: Mapping[str, Any]) -> str:
@@ -26,9 +29,7 @@ def _entry(key: str, value: Any, indent: str) -> str:
 
 
 def _key(key: str) -> str:
-    return (
-        key if key.isascii() and key.replace("_", "a").replace("-", "a").isalnum() and key[0].isalpha() else _text(key)
-    )
+    return key if _PLAIN.fullmatch(key) and key not in ("true", "false", "null") else _text(key)
 
 
 def _flow(value: Any) -> str:

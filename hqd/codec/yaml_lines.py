@@ -292,9 +292,9 @@ class _Reader:
         node = ScalarNode(tag, event.value, event.start_mark, event.end_mark)
         try:
             made = getattr(self._yaml.constructor, f"construct_yaml_{kind}")(node)
+            return _plain_time(made) if isinstance(made, datetime) else made
         except (YAMLError, ValueError, OverflowError) as error:
             raise BadYaml(self._line(event), f"{event.value[:40]!r} is no {kind}", place=place) from error
-        return _plain_time(made) if isinstance(made, datetime) else made
 
 
 _CONSTRUCTED = frozenset({"int", "float", "bool", "null", "timestamp"})
@@ -305,10 +305,9 @@ def _tag(event: Event) -> str:
 
 
 def _plain_time(moment: datetime) -> datetime:
-    """A time with its zone as Python's own; one without stays without."""
-    if moment.tzinfo is None:
-        return datetime(*moment.timetuple()[:6], moment.microsecond)  # noqa: DTZ001 - the author wrote no zone
-    return datetime.fromtimestamp(moment.timestamp(), tz=UTC)
+    """ruamel's time as Python's own, in UTC; one without a zone stays without."""
+    plain = datetime(*moment.timetuple()[:6], moment.microsecond, moment.tzinfo)  # noqa: DTZ001 - the author's, or none
+    return plain if plain.tzinfo is None else plain.astimezone(UTC)
 
 
 def line_of(lines: Mapping[Place, int], place: Place, default: int = 1) -> int:
