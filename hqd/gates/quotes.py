@@ -89,6 +89,7 @@ def _find(piece: Piece) -> Iterator[_Citation]:
         if link.target and not link.image and not link.target.startswith("#"):
             yield _Citation(link.target.split("#")[0], link.target, None, piece.on(link.line, link.target))
     entries = _entries(document)
+    explained = {number for number, _ in entries.values()}
     for number, line in document.prose:
         if "[" not in line:
             continue
@@ -96,11 +97,12 @@ def _find(piece: Piece) -> Iterator[_Citation]:
         for match in _FOOTNOTE.finditer(text):
             note = document.definitions.get(f"^{match[1].casefold()}")
             yield _Citation(f"^{match[1]}", None, note[0] if note else None, piece.on(number, line))
-        start = _ENTRY.match(text)
+        start = _ENTRY.match(text) if number in explained else None
         for match in _NUMBER.finditer(text, start.end() - 1 if start else 0):
             for label in _numbers(match[1]):
                 if label not in document.definitions:  # else it is a link already
-                    yield _Citation(label, None, entries.get(label), piece.on(number, line))
+                    entry = entries.get(label)
+                    yield _Citation(label, None, entry[1] if entry else None, piece.on(number, line))
 
 
 def _numbers(text: str) -> Iterator[str]:
@@ -110,14 +112,22 @@ def _numbers(text: str) -> Iterator[str]:
         yield from (str(number) for number in range(low, last + 1))
 
 
-def _entries(document: Document) -> dict[str, str]:
-    """Lines that explain `[n]`: `[n] …`, or item n of a list under a heading such as References."""
-    found: dict[str, str] = {}
+def _entries(document: Document) -> dict[str, tuple[int, str]]:
+    """Lines that explain `[n]`: label -> (line number, line).
+
+    Under a heading such as References: `[n] …` and item n of a list. Elsewhere a line that starts with `[n]` explains
+    it only where `[n]` stands in the text before; else it is a sentence that starts with what it cites.
+    """
+    found: dict[str, tuple[int, str]] = {}
+    cited: set[str] = set()
     start = max((at.line for at in document.headings if plain(at.text) in _LIST_NAMES), default=0)
     for number, line in document.prose:
-        match = _ENTRY.match(line) or (_LISTED.match(line) if start and number > start else None)
-        if match:
-            found.setdefault(match[1], line)
+        listing = bool(start) and number > start
+        match = _ENTRY.match(line) or (_LISTED.match(line) if listing else None)
+        if match and (listing or match[1] in cited):
+            found.setdefault(match[1], (number, line))
+        elif "[" in line:
+            cited.update(label for one in _NUMBER.finditer(line) for label in _numbers(one[1]))
     return found
 
 

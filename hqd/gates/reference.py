@@ -113,4 +113,3 @@ def _type(field: Mapping[str, Any]) -> str:
         return f"list of {_type(items)}" if items else "list"
     names = {"integer": "whole number", "string": "text", "boolean": "true/false", "object": "table"}
     return names.get(str(kind), str(kind or "any"))
-

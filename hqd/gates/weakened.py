@@ -120,7 +120,9 @@ def _added(files: list[diffs.FileDiff], pattern: re.Pattern[str], what: str) -> 
 
 
 def _removed_asserts(files: list[diffs.FileDiff], allowed: int) -> Iterator[Evidence]:
-    balance = {file.name: _asserts(file.removed) - _asserts(file.added) for file in files}
+    balance: dict[str, int] = {}
+    for file in files:
+        balance[file.name] = balance.get(file.name, 0) + _asserts(file.removed) - _asserts(file.added)
     lost = sum(balance.values())
     if lost <= allowed:
         return
