@@ -90,8 +90,8 @@ def write_result(
     cursor = record.cursor
     lines = [f"# {one_line(title)}", "", f"Task `{task}`, done {record.at:%Y-%m-%d %H:%M} UTC."]
     if record.landed:
-        where = f" of `{one_line(delivered[0])}`" if len(delivered) == 1 else ""
-        lines += ["", f"Landed{where} in commit `{one_line(record.landed)}`."]
+        what = f"`{one_line(delivered[0])}` landed" if len(delivered) == 1 else "Landed"
+        lines += ["", f"{what} in commit `{one_line(record.landed)}`."]
     if len(delivered) > 1 or (delivered and not record.landed):
         lines += ["", "Delivered:", "", *(f"- `{one_line(path)}`" for path in delivered)]
     attempts = sum(cursor.attempts.values())
