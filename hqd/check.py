@@ -7,7 +7,7 @@ problem gets its line and its key as people see it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hqd.codec.config import Config, Reader, read_config
 from hqd.codec.document import Document, read_document
@@ -20,7 +20,7 @@ from hqd.codec.toml_lines import Toml
 from hqd.core.not_in_force import File, not_in_force
 from hqd.core.rules import Rules, check_rules
 from hqd.model.gate import GateSpec
-from hqd.model.problem import Problem, ProblemLevel, spell
+from hqd.model.problem import Problem, spell
 from hqd.model.spelling import meant
 from hqd.model.task import TaskDocument
 
@@ -49,7 +49,7 @@ def check_reader(reader: Reader, check_gate: CheckGate) -> Report:
             problems += not_in_force(_kind(path), path, _raw(source))
     if config.settings is not None:
         rules = Rules(config.settings, SETTINGS, config.playbooks, PLAYBOOKS, config.texts, config.files, check_gate)
-        broken = [path for path, problem in ((p.path, p) for p in config.problems) if problem.stops]
+        broken = [problem.path for problem in config.problems if problem.stops]
         problems += _without_echo(check_rules(rules), broken)
     placed = {_placed(problem, config.sources) for problem in problems}
     return Report(config, in_order(placed))
@@ -118,15 +118,7 @@ def _placed(problem: Problem, sources: Mapping[str, Toml | Document]) -> Problem
     if source is None or not problem.place or problem.line:
         return problem
     key = problem.key or spell(problem.place, _raw(source))
-    return Problem(
-        problem.path,
-        source.line(problem.place),
-        key,
-        problem.message,
-        problem.remedy,
-        ProblemLevel(problem.level),
-        problem.place,
-    )
+    return replace(problem, line=source.line(problem.place), key=key)
 
 
 def _raw(source: Toml | Document) -> Mapping[str, object]:

@@ -151,7 +151,10 @@ def _problem(
     written: Written, path: str, line: int, message: str, remedy: str, level: ProblemLevel = ProblemLevel.ERROR
 ) -> Problem:
     """In a file of its own the line is the source's; inside TOML, the line of the key is found later."""
-    return Problem(path, line if not written.place else 0, "", message, remedy, level, written.place)
+    if not written.place:
+        return Problem(path, line, "", message, remedy, level)
+    inner = f"in its line {line}: " if line > 1 else ""
+    return Problem(path, 0, "", inner + message, remedy, level, written.place)
 
 
 def _references(

@@ -207,6 +207,10 @@ def test_a_good_configuration_has_no_problems() -> None:
             "or give it `| default('')`",
         ),
         (
+            AGENT + 'prompt_text = """\none\n{{ task.titel }}\n"""\n',
+            "5: steps.write.prompt_text: in its line 2: task.titel does not exist; did you mean title?",
+        ),
+        (
             AGENT + 'prompt_text = "{{ outputs.write }}"\n',
             "5: steps.write.prompt_text: outputs.write: it is this step's own, and not there yet; "
             "what a later step said comes as `findings`; else ask `outputs.write is defined` first, "
