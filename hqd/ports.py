@@ -126,6 +126,9 @@ class Branches(Protocol):
     def tip(self, task: str, repo: str | None = None) -> str | None:
         """The commit of branch hqd/TASK; None where there is no such branch."""
 
+    def kept(self, task: str) -> str | None:
+        """The commit that hqd itself set the branch to last (refs/hqd/review/TASK); None where it never did."""
+
     def commit_files(
         self, task: str, base: str, files: Mapping[str, bytes], message: str, overwrite: bool = False
     ) -> str:

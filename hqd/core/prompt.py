@@ -64,10 +64,6 @@ class Prompt:
     def text(self) -> str:
         return self.stable + self.prompt
 
-    @property
-    def hash(self) -> str:
-        return hashlib.sha256(self.text.encode()).hexdigest()[:32]
-
 
 DEFAULT_TEMPLATE = "Do this task. Answer with the result itself, not with a description of what you did.\n"
 

@@ -100,7 +100,7 @@ def _agent(found: _Findings, shop: Workshop, stop: threading.Event, progress: Pr
     found.prompt = compose(gather.parts(job, tree, own))
     found.files["manifest.json"] = (json.dumps(found.prompt.manifest, indent=1, ensure_ascii=False) + "\n").encode()
     found.files["prompt.md"] = found.prompt.text.encode()
-    if job.mode != "again" and found.prompt.hash in job.task.cursor.prompts:
+    if job.mode != "again" and _prompt_hash(found) in job.task.cursor.prompts:
         message = "the prompt is the same as one that failed already in this round; not sent again"
         return _report(found, shop, Outcome.FAILED, Failure.NO_PROGRESS, message)
     with ExitStack() as stack:
@@ -338,7 +338,7 @@ def _report(found: _Findings, shop: Workshop, outcome: Outcome, failure: Failure
         usage=answer.usage if answer is not None else Usage(),
         model=answer.model if answer is not None else None,
         stop=answer.stop if answer is not None else None,
-        prompt_hash=found.prompt.hash if found.prompt is not None else None,
+        prompt_hash=_prompt_hash(found),
         fingerprint=_fingerprint(found),
         retry_after=answer.retry_after if answer is not None else None,
         files=files,
@@ -349,10 +349,17 @@ def _report(found: _Findings, shop: Workshop, outcome: Outcome, failure: Failure
     )
 
 
+def _prompt_hash(found: _Findings) -> str | None:
+    """Agent and prompt: the same words to another agent are another try."""
+    if found.prompt is None:
+        return None
+    return hashlib.sha256(f"{found.job.agent}\0{found.prompt.text}".encode()).hexdigest()[:32]
+
+
 def _findings(found: _Findings, failure: Failure | None, message: str, known: Collection[str]) -> tuple[Finding, ...]:
     """What the next attempt is told: every gate that stopped it and every warning, else the failure itself."""
-    if failure is None or failure in HOLD_FAILURES:
-        return ()
+    if failure is None or failure in HOLD_FAILURES or failure is Failure.NO_PROGRESS:
+        return ()  # what was found before still stands
     job = found.job
     told = [
         result

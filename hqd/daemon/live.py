@@ -11,6 +11,7 @@ from pathlib import Path
 from hqd.codec import layout
 from hqd.codec.hold import read_hold
 from hqd.core.decide import DAY_BUDGET
+from hqd.daemon.parts import Parts
 from hqd.model.board import Board, Rules, Slots, Task
 from hqd.model.problem import Problem
 from hqd.model.record import Hold, Pin
@@ -69,6 +70,11 @@ class Live:
             spent_today=self.spent,
             tokens_today=self.tokens,
         )
+
+    def saw_own(self, parts: Parts) -> None:
+        """Main is where hqd itself has just put it."""
+        self.tree = parts.ledger.snapshot()
+        parts.see_tip(self.tip)
 
     def _probing(self, now: datetime) -> list[str]:
         """Committed holds of which one task may try whether the cause is gone."""

@@ -25,21 +25,21 @@ from hqd.daemon.draft import Draft
 from hqd.daemon.following import HISTORY_HOLD, Foreign, follow
 from hqd.daemon.intake import Door
 from hqd.daemon.job import Job
-from hqd.daemon.landings import Merged
 from hqd.daemon.live import Live
+from hqd.daemon.merging import Merging
 from hqd.daemon.news import tell
 from hqd.daemon.parts import Parts
 from hqd.daemon.runner import Opened, Result, Runner
 from hqd.daemon.spool import Reply, Request
 from hqd.daemon.values import Values
 from hqd.daemon.words import Speaker
-from hqd.errors import CannotCommit, Expected, HqdError, PathsInUse, RepositoryBusy, StaleHead, Temporary
-from hqd.model.board import Slots, Task
+from hqd.errors import CannotCommit, PathsInUse, RepositoryBusy, StaleHead
+from hqd.model.board import Board, Slots, Task
 from hqd.model.change import Difference, WorkingTree
 from hqd.model.duration import seconds
 from hqd.model.names import slug_of
 from hqd.model.problem import Problem
-from hqd.model.record import Event, EventKind, Hold, Person, Via
+from hqd.model.record import Event, EventKind, Hold, Via
 from hqd.model.task import State
 
 MOST_ROUNDS = 40
@@ -62,6 +62,7 @@ class Loop:
         self.values = Values(parts.history)
         self.live = Live(parts.host, parts.seed, self.values, parts.private)
         self.book = Book()
+        self.merging = Merging(parts, self.live)
         self.runner = Runner(parts.executor, parts.shop, parts.forge, self._take)
         self.on_result: Callable[[], None] = _nobody
         self.results: dict[str, Result] = {}
@@ -69,7 +70,6 @@ class Loop:
         self.stopping = False
         self.idle = False
         self._gone: dict[str, float] = {}
-        self._merged: list[Merged] = []
         self._foreign: Foreign | None = None
         self._reviewed = 0.0
         self._hands_off: dict[str, float] = {}
@@ -87,6 +87,7 @@ class Loop:
         self.parts.rulebook.refresh(tree)
         self._foreign = follow(self.live, self.book, self.parts, tree, self.parts.last_tip())
         self._new_day(self.parts.clock.now())
+        self.merging.open()
 
     def turn(self) -> float:
         """Looks, decides, appends, acts; seconds until it wants to be called again."""
@@ -123,7 +124,8 @@ class Loop:
                 return 1.0
         if time.monotonic() - self._disk_since >= DISK_RETRY:
             self.live.lift_locally(DISK_HOLD)
-        self._merge_approved(requests, now)
+        self.merging.point()
+        self.merging.approved(requests, self._board(Slots(), now), now)
         draft = self._draft(now)
         wait = self._gather(draft, working, requests, now)
         lands = self._decide(draft, now)
@@ -131,7 +133,7 @@ class Loop:
         self.live.problems = draft.problems
         for each in lands[:1]:
             self._land(each, now)
-        return self._rest(wait, bool(lands or self._merged), now)
+        return self._rest(wait, bool(lands or self.merging.merged), now)
 
     def _rest(self, wait: float | None, more: bool, now: datetime) -> float:
         if more or not self.inbox.empty():
@@ -186,7 +188,7 @@ class Loop:
         waits.append(intake.from_files(draft, differences, whole, door, by_hand, now))
         touched = frozenset(each.path for each in working.differences) | frozenset(self._hands_off)
         intake.from_tree(draft, tree, door, by_git, now, touched)
-        for merged in self._merged:
+        for merged in self.merging.merged:
             landings.say(draft, merged, now)
         for request in requests:
             if request.id not in draft.replies:
@@ -256,10 +258,13 @@ class Loop:
             rulebook.at(pin)
         rulebook.forget(pins | {entry.job.rules.pin for entry in self.runner.running.values()})
         slots = Slots(frozenset(self.runner.running), self.runner.agents(), self.runner.groups())
-        board = self.live.board(rulebook.current, rulebook.known, slots, now)
+        board = self._board(slots, now)
         plain = replace(board, slots=Slots(), waiting={})
         batch = Batch(self.parts.host, lambda task, event: next_label(task, event, plain, now), self._output_of)
         return Draft.of(board, batch)
+
+    def _board(self, slots: Slots, now: datetime) -> Board:
+        return self.live.board(self.parts.rulebook.current, self.parts.rulebook.known, slots, now)
 
     def _output_of(self, task: Task) -> str | None:
         """The last output of a task, for its result file."""
@@ -271,42 +276,31 @@ class Loop:
         commits: tuple[str, ...] = ()
         if draft.batch:
             commits = self.parts.ledger.append(self.live.tip, draft.batch.transitions)
-            self._saw_own()
+            self.live.saw_own(self.parts)
         live = self.live
         live.tasks, live.paused = draft.tasks, draft.paused
         live.holds = {name: hold for name, hold in draft.holds.items() if name not in live.local_holds}
         live.spent, live.tokens = draft.spent, draft.tokens
         live.ended.update(draft.ended)
         live.lifting.clear()
-        self._foreign, self._merged = None, []
+        self._foreign, self.merging.merged = None, []
         for key in draft.consumed:
             self.runner.done(self.results.pop(key).task)
         for task_id in draft.ended:
             self.runner.stop(task_id)
         for request_id, reply in draft.replies.items():
             spool.answer(self.parts.private, request_id, reply)
-        for event in (each.event for each in draft.batch.written):
-            probed(live, event, now)
+        for each in draft.batch.written:
+            probed(live, each.event, now)
+        self.merging.follow(draft.batch.written)
         for start, task in draft.starts:
             self._start(start, draft.tasks.get(task.id, task), commits[-1], now)
         if draft.restore:
             self.parts.checkout.restore(draft.restore)
         if draft.batch.written:
             self.whole.clear()
-            self._point(draft)
             self.parts.display.committed(draft.batch.written, commits)
             tell(draft.batch.written, self.parts.notifier)
-
-    def _point(self, draft: Draft) -> None:
-        """Task branches follow accepted work; a branch that a person has moved is left to the review check."""
-        for written in draft.batch.written:
-            after, before = written.after, written.before
-            if after is None or before is None or after.cursor.head in (None, before.cursor.head):
-                continue
-            try:
-                self.parts.branches.point(after.id, str(after.cursor.head), expected=before.cursor.head)
-            except Expected as fault:
-                self.parts.display.note(f"{after.id}: branch not set: {fault.message}")
 
     def _start(self, start: Start, task: Task, commit: str, now: datetime) -> None:
         event = start.event
@@ -333,50 +327,16 @@ class Loop:
 
     # -- landing ----------------------------------------------------------------------------------------------
 
-    def _merge_approved(self, requests: Sequence[Request], now: datetime) -> None:
-        """`approve` is the merge button: the merge is a commit of its own, before the batch that says `landed`."""
-        for request in requests:
-            if request.word != "approve" or any(merged.request == request.id for merged in self._merged):
-                continue
-            try:
-                task = desk.find(self.live.tasks, request.task or "")
-            except HqdError:
-                continue  # the desk says so
-            board = self.live.board(self.parts.rulebook.current, self.parts.rulebook.known, Slots(), now)
-            if landings.lands(task, board) and task.cursor.review is not None:
-                head = self.parts.branches.tip(task.id) or task.cursor.review.head
-                fault = self._merge(task, head, request.person, request.id, now)
-                if fault is not None:
-                    spool.answer(self.parts.private, request.id, Reply(False, fault.message, fault.remedy))
-
     def _land(self, work: LandWork, now: datetime) -> None:
         """`land = "auto"`: hqd merges what has passed its gates; what cannot be merged is parked."""
         task = self.live.tasks[work.task]
-        fault = self._merge(task, work.head, None, None, now)
+        fault = self.merging.merge(task, work.head, None, None, now)
         if fault is not None:
             draft = self._draft(now)
             draft.happen(task, landings.refused(task, fault, now))
             self._commit(draft, now)
 
-    def _merge(
-        self, task: Task, head: str, person: Person | None, request: str | None, now: datetime
-    ) -> Expected | None:
-        """Merges into main; what stands in the way for good is returned, what may pass is raised."""
-        try:
-            commit = landings.merge(task, head, self.parts.branches, self.parts.ledger, person, now)
-        except (Temporary, CannotCommit):
-            raise
-        except Expected as fault:
-            return fault
-        self._saw_own()
-        self._merged.append(Merged(task.id, commit, person, request))
-        return None
-
     # -- what stands in the way -------------------------------------------------------------------------------
-
-    def _saw_own(self) -> None:
-        self.live.tree = self.parts.ledger.snapshot()
-        self.parts.see_tip(self.live.tip)
 
     def _busy(self, cause: str | None, message: str) -> None:
         if cause != self.live.busy and cause is not None:

@@ -52,6 +52,9 @@ class GitBranches:
         _only_here(repo)
         return self._repository.resolve(_branch_ref(task))
 
+    def kept(self, task: str) -> str | None:
+        return self._repository.resolve(layout.review_ref(task))
+
     def commit_files(
         self, task: str, base: str, files: Mapping[str, bytes], message: str, overwrite: bool = False
     ) -> str:

@@ -1,0 +1,83 @@
+"""hqd's own hand on branches: setting them to accepted work, and merging what is approved or may land by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from hqd.daemon import desk, landings, spool
+from hqd.daemon.batch import Written
+from hqd.daemon.landings import Merged
+from hqd.daemon.live import Live
+from hqd.daemon.parts import Parts
+from hqd.daemon.spool import Reply, Request
+from hqd.errors import CannotCommit, Expected, HqdError, RepositoryBusy, Temporary
+from hqd.model.board import Board, Task
+from hqd.model.record import Person
+
+
+class Merging:
+    """`merged`: merges whose `landed` event is still to come; they are commits of their own, before their batch."""
+
+    def __init__(self, parts: Parts, live: Live) -> None:
+        self._parts = parts
+        self._live = live
+        self.merged: list[Merged] = []
+        self._unpointed: dict[str, str] = {}
+
+    def open(self) -> None:
+        """A crash may have come between a record and its branch: those branches are set now."""
+        for task in self._live.tasks.values():
+            if task.cursor.head is not None and self._parts.branches.kept(task.id) != task.cursor.head:
+                self._unpointed[task.id] = task.cursor.head
+        self.point()
+
+    def follow(self, written: Sequence[Written]) -> None:
+        """Task branches follow what a batch accepted."""
+        for each in written:
+            if each.after is None or each.before is None or each.after.cursor.head is None:
+                continue
+            if each.after.cursor.head != each.before.cursor.head:
+                self._unpointed[each.after.id] = each.after.cursor.head
+        self.point()
+
+    def point(self) -> None:
+        """Sets what is still to be set; a branch that a person has moved is left to the review check."""
+        for task_id, head in list(self._unpointed.items()):
+            try:
+                self._parts.branches.point(task_id, head)
+            except RepositoryBusy:
+                continue  # checked out somewhere, or its ref is locked: the next turn tries again
+            except Expected as fault:
+                self._parts.display.note(f"{task_id}: branch not set: {fault.message}")
+            del self._unpointed[task_id]
+
+    def approved(self, requests: Sequence[Request], board: Board, now: datetime) -> None:
+        """`approve` is the merge button of `local`."""
+        for request in requests:
+            if request.word != "approve" or any(merged.request == request.id for merged in self.merged):
+                continue
+            try:
+                task = desk.find(self._live.tasks, request.task or "")
+            except HqdError:
+                continue  # the desk says so
+            if landings.lands(task, board) and task.cursor.review is not None:
+                head = self._parts.branches.tip(task.id) or task.cursor.review.head
+                fault = self.merge(task, head, request.person, request.id, now)
+                if fault is not None:
+                    spool.answer(self._parts.private, request.id, Reply(False, fault.message, fault.remedy))
+
+    def merge(
+        self, task: Task, head: str, person: Person | None, request: str | None, now: datetime
+    ) -> Expected | None:
+        """Merges into main; what stands in the way for good is returned, what may pass is raised."""
+        try:
+            commit = landings.merge(task, head, self._parts.branches, self._parts.ledger, person, now)
+        except (Temporary, CannotCommit):
+            raise
+        except Expected as fault:
+            return fault
+        self._live.saw_own(self._parts)
+        self._parts.followed(self._parts.ledger.snapshot())  # the work may bring new top-level folders
+        self.merged.append(Merged(task.id, commit, person, request))
+        return None
