@@ -40,7 +40,7 @@ def serve(draft: Draft, request: Request, now: datetime) -> None:
     try:
         message = _serve(draft, request, now)
     except HqdError as fault:
-        draft.replies[request.id] = Reply(False, fault.message, fault.remedy)
+        draft.replies[request.id] = Reply(False, fault.message, fault.remedy, fault.exit_code)
     else:
         draft.replies[request.id] = Reply(True, message)
 

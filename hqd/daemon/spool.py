@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from hqd.errors import EXIT_FAILURE
 from hqd.model.record import Person
 
 REQUESTS = "requests"
@@ -31,9 +32,12 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
+    """`code` is the exit code of the command that asked, where the word was refused."""
+
     ok: bool
     message: str
     remedy: str = ""
+    code: int = EXIT_FAILURE
 
 
 def send(private: Path, request: Request) -> Path:
@@ -81,7 +85,9 @@ def take_reply(path: Path) -> Reply | None:
     except FileNotFoundError:
         return None
     path.unlink(missing_ok=True)
-    return Reply(bool(body["ok"]), str(body["message"]), str(body.get("remedy", "")))
+    return Reply(
+        bool(body["ok"]), str(body["message"]), str(body.get("remedy", "")), int(body.get("code", EXIT_FAILURE))
+    )
 
 
 def withdraw(private: Path, request_id: str) -> bool:
