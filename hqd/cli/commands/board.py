@@ -1,0 +1,79 @@
+"""Commands that look: status, show, log, why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from hqd.cli import names
+from hqd.cli.commands import Json, Task, call_of, finish
+
+Every = Annotated[bool, typer.Option("--all", help="With what was done or dropped in the last 30 days.")]
+At = Annotated[str | None, typer.Option("--at", metavar="REV", help="The board as it was at a commit.")]
+
+
+def status(context: typer.Context, every: Every = False, at: At = None, as_json: Json = False) -> None:
+    """The board: what is open, what it waits for, what is held, what is to mend.
+
+    Example: hqd status --json
+    """
+    from hqd.cli.status import status
+
+    finish(status(call_of(context), as_json=as_json, everything=every, at=at))
+
+
+def show(
+    context: typer.Context,
+    task: Task,
+    attempt: Annotated[int | None, typer.Option("--attempt", metavar="N", help="Only this attempt.")] = None,
+    step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="Only attempts at this step.")] = None,
+    prompt: Annotated[bool, typer.Option("--prompt", help="Print the prompt that was sent.")] = False,
+    output: Annotated[bool, typer.Option("--output", help="Print the output.")] = False,
+    answer: Annotated[bool, typer.Option("--raw", help="Print the answer as the agent gave it.")] = False,
+    patch: Annotated[bool, typer.Option("--patch", help="Print the patch of a failed attempt.")] = False,
+    manifest: Annotated[bool, typer.Option("--manifest", help="Print what the prompt was made of.")] = False,
+    as_json: Json = False,
+) -> None:
+    """One task with every attempt, open or ended; or one file of an attempt, as it is.
+
+    Example: hqd show names --attempt 2 --prompt
+    """
+    from hqd.cli.show import FILES, show
+    from hqd.errors import Usage
+
+    wanted = [name for name, flag in zip(FILES, (prompt, answer, output, patch, manifest), strict=True) if flag]
+    if len(wanted) > 1 or (wanted and as_json):
+        raise Usage("one of --prompt, --output, --raw, --patch, --manifest and --json at a time")
+    file = wanted[0] if wanted else None
+    finish(show(call_of(context), task, as_json=as_json, attempt=attempt, file=file, step=step))
+
+
+def log(
+    context: typer.Context,
+    task: Annotated[str | None, typer.Argument(metavar="[TASK]", autocompletion=names.tasks)] = None,
+    limit: Annotated[int, typer.Option("-n", "--limit", min=0, help="At most so many events; 0: all.")] = 30,
+    as_json: Json = False,
+) -> None:
+    """The history of main as a ledger, newest first; of one task, or of all.
+
+    Example: hqd log names -n 0
+    """
+    from hqd.cli.log import log
+
+    finish(log(call_of(context), task, limit=limit, as_json=as_json))
+
+
+def why(context: typer.Context, task: Task, as_json: Json = False) -> None:
+    """Why a task is where it is: what is missing, who must act, what was tried, what comes next.
+
+    Example: hqd why names
+    """
+    from hqd.cli.why import why
+
+    finish(why(call_of(context), task, as_json=as_json))
+
+
+def register(app: typer.Typer) -> None:
+    for each in (status, show, log, why):
+        app.command()(each)
