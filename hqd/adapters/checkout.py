@@ -28,9 +28,13 @@ from hqd.codec import layout
 from hqd.core.batch import Content
 from hqd.errors import CannotCommit, RepositoryBusy
 from hqd.model.change import Act, Difference, WorkingTree
-from hqd.model.task import OPEN_STATES
+from hqd.model.task import OPEN_STATES, State
 
-FLAT = (*(layout.STATE_FOLDERS[state] for state in sorted(OPEN_STATES)), layout.HOLDS)
+FLAT = (
+    *(layout.STATE_FOLDERS[state] for state in sorted(OPEN_STATES)),
+    layout.STATE_FOLDERS[State.DROPPED],  # what a person's hand puts there; hqd's own are in folders of days
+    layout.HOLDS,
+)
 """Folders whose files count, not those of folders in them."""
 DEEP = (layout.PLAYBOOKS, layout.LESSONS)
 SINGLE = (layout.PAUSED, layout.SETTINGS)

@@ -110,8 +110,7 @@ class Loop:
             return self._cannot_commit(fault, now)
 
     def _turn(self, now: datetime) -> float:
-        requests = spool.waiting(self.parts.private)
-        if self._history_held(requests):
+        if self._history_held():
             return 1.0
         working = self.parts.checkout.look()
         self._busy(working.busy, working.busy_message)
@@ -120,8 +119,9 @@ class Loop:
         tree = self.parts.ledger.snapshot()
         if tree.commit != self.live.tip:
             self._foreign = follow(self.live, self.book, self.parts, tree, self.live.tip or None)
-            if self._history_held(requests):
+            if self._history_held():
                 return 1.0
+        requests = spool.waiting(self.parts.private)
         if time.monotonic() - self._disk_since >= DISK_RETRY:
             self.live.lift_locally(DISK_HOLD)
         self.merging.point()
@@ -360,12 +360,12 @@ class Loop:
         self._disk_since = time.monotonic()
         return DISK_RETRY
 
-    def _history_held(self, requests: Sequence[Request]) -> bool:
+    def _history_held(self) -> bool:
         """Rewritten history: nothing is written until a person says `hqd adopt`."""
         hold = self.live.local_holds.get(HISTORY_HOLD)
         if hold is None:
             return False
-        for request in requests:
+        for request in spool.waiting(self.parts.private):
             if request.word == "adopt":
                 self.live.lift_locally(HISTORY_HOLD)
                 tree = self.parts.ledger.snapshot()
