@@ -92,9 +92,10 @@ def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
 
 def trouble(stderr: str) -> CannotCommit | None:
     """The condition of disk or permissions that a git message tells of; None: something else is wrong."""
-    if "No space left" in stderr or "quota exceeded" in stderr.lower():
+    said = stderr.lower()
+    if any(words in said for words in ("no space left", "quota exceeded", "out of diskspace")):
         return CannotCommit("disk", "the disk is full", remedy="free some space; hqd goes on by itself")
-    if "Read-only file system" in stderr or "Permission denied" in stderr or "insufficient permission" in stderr:
+    if any(words in said for words in ("read-only file system", "permission denied", "insufficient permission")):
         return CannotCommit(
             "read_only", "the repository cannot be written: " + " ".join(stderr.split())[:200],
             remedy="make the repository writable for hqd; it goes on by itself",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import subprocess
 import threading
@@ -50,7 +51,8 @@ class Objects:
             process, self._process = self._process, None
             if process is None:
                 return
-            cast(IO[bytes], process.stdin).close()
+            with contextlib.suppress(OSError):  # it died with our words in the pipe
+                cast(IO[bytes], process.stdin).close()
             cast(IO[bytes], process.stdout).close()
             process.wait()
 

@@ -6,13 +6,15 @@ A batch is on disk, fsynced, when `build` returns; it is part of main only when 
 from __future__ import annotations
 
 import contextlib
-import os
 import subprocess
 import tempfile
+import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import IO, cast
 
 from hqd.adapters.git import Git, GitFailed, trouble
+from hqd.adapters.ledger.torn import remove_torn_packs
 from hqd.core.batch import FILE
 from hqd.errors import CannotCommit
 from hqd.model.change import Transition
@@ -110,12 +112,9 @@ class FastImport:
         errors = cast(IO[bytes], self._errors)
         errors.seek(0)
         said = errors.read().decode("utf-8", "replace")
-        git_dir = self._git.place.get("GIT_DIR")
-        if git_dir:
-            report = os.path.join(git_dir, f"fast_import_crash_{process.pid}")  # noqa: PTH118  # a name, not a path of ours
-            if os.path.exists(report):  # noqa: PTH110
-                os.unlink(report)  # noqa: PTH108
+        (Path(self._git.place["GIT_DIR"]) / f"fast_import_crash_{process.pid}").unlink(missing_ok=True)
         self.close()
+        remove_torn_packs(Path(self._git.place["GIT_OBJECT_DIRECTORY"]) / "pack", 0.0, time.time())
         if isinstance(fault, OSError) and not said:
             said = str(fault)
         return trouble(said) or GitFailed(("fast-import",), process.returncode, said)

@@ -18,6 +18,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 
 from hqd.adapters.git import GitFailed
@@ -35,6 +36,7 @@ from hqd.errors import CannotCommit, RepositoryBusy, StaleHead, Temporary
 from hqd.model.change import Act, Transition
 
 _REF_LOCK_GRACE = 2.0
+_FULL = 256 << 10  # bytes left on a disk on which a git call failed without saying why
 
 
 class GitLedger:
@@ -56,7 +58,7 @@ class GitLedger:
         self._mover = Mover(writer)
         self._recovery = Recovery(writer, self._mover)
         self._left_alone: dict[str, None] = {}
-        self._packs_moved = False
+        self._opened = time.monotonic()
         self._recover(sleep)
 
     def __enter__(self) -> GitLedger:
@@ -78,9 +80,15 @@ class GitLedger:
         """How many packs this ledger has written."""
         return self._fast.packs
 
-    def packs_moved(self) -> None:
-        """To be told when upkeep has repacked: the pack writer starts anew. Thread-safe."""
-        self._packs_moved = True
+    @property
+    def age(self) -> float:
+        """Seconds since it was opened."""
+        return time.monotonic() - self._opened
+
+    def let_packs_go(self) -> None:
+        """Ends the pack writer until the next append, so that its packs may be joined. Thread-safe."""
+        with self._repo.guard:
+            self._fast.close()
 
     def take_left_alone(self) -> tuple[str, ...]:
         """Paths whose files were left as a person has them although main changed them; asked once."""
@@ -102,7 +110,7 @@ class GitLedger:
     def append(self, base: str, transitions: Sequence[Transition]) -> tuple[str, ...]:
         if not transitions:
             return ()
-        with self._repo.guard, _disk_faults():
+        with self._repo.guard, _disk_faults(self._repo.common_dir):
             self.finish()
             self._check_place(base)
             planned = self._plan(base, transitions)
@@ -121,7 +129,7 @@ class GitLedger:
 
     def finish(self) -> None:
         """Finishes a move that was cut off. Raises RepositoryBusy, CannotCommit; nothing to do: nothing happens."""
-        with self._repo.guard, _disk_faults():
+        with self._repo.guard, _disk_faults(self._repo.common_dir):
             move = self._writer.journal.pending
             if move is None:
                 return
@@ -169,9 +177,6 @@ class GitLedger:
                 pass
 
     def _build(self, base: str, transitions: Sequence[Transition], planned: Sequence[Change]) -> tuple[str, ...]:
-        if self._packs_moved:
-            self._packs_moved = False
-            self._fast.close()
         runnable = {change.path for change in planned if change.new is not None and change.new[0] != FILE}
         modes = [["100755" if path in runnable else FILE for path, _ in each.writes] for each in transitions]
         ids = self._fast.build(base, transitions, modes)
@@ -195,7 +200,7 @@ class GitLedger:
     def _refused(self, move: Move, tip: str, fault: Exception) -> Exception:
         if tip != move.old:
             return StaleHead(move.old, tip)
-        if isinstance(fault, GitFailed) and ".lock" in fault.stderr:
+        if isinstance(fault, GitFailed) and "File exists" in fault.stderr:
             return RepositoryBusy("ref_lock", fault.message, remedy="if no git runs there, remove the lock file")
         return fault
 
@@ -208,6 +213,9 @@ class GitLedger:
         new: dict[str, Content | None] = {change.path: change.new for change in planned}
         try:
             try:
+                # read-tree refuses a file that main had, that the index lacks by now, and that is to go
+                going = [act for act in move.acts if act.blob is not None and self._new(new, act, move) is None]
+                self._mover.settle((act, None) for act in going)
                 self._mover.write(lock, move.old, move.new, survey.settled, survey.refresh)
             except GitFailed:
                 kept = self._recovery.finish(move, lock)
@@ -240,16 +248,25 @@ class GitLedger:
 
 
 @contextmanager
-def _disk_faults() -> Iterator[None]:
-    """Turns the file system's refusals into CannotCommit."""
+def _disk_faults(place: Path) -> Iterator[None]:
+    """Turns the file system's refusals into CannotCommit, also those that git does not name."""
     try:
         yield
+    except GitFailed as fault:
+        space = os.statvfs(place)
+        if space.f_bavail * space.f_frsize < _FULL or (space.f_files and not space.f_favail):
+            raise _full_disk() from fault
+        raise
     except OSError as fault:
         if fault.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise CannotCommit("disk", "the disk is full", remedy="free some space; hqd goes on by itself") from fault
+            raise _full_disk() from fault
         if fault.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
             raise CannotCommit(
                 "read_only", f"the repository cannot be written: {fault}",
                 remedy="make the repository writable for hqd; it goes on by itself",
             ) from fault  # fmt: skip
         raise
+
+
+def _full_disk() -> CannotCommit:
+    return CannotCommit("disk", "the disk is full", remedy="free some space; hqd goes on by itself")

@@ -40,6 +40,8 @@ class RefMover:
 
         After an error the ref may have moved all the same: ask the ref, not the error.
         """
+        if self._process is not None and self._process.poll() is not None:
+            self.close()  # killed while it was idle
         if self._process is None:
             self._start()
         process = cast("subprocess.Popen[bytes]", self._process)
