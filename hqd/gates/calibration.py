@@ -8,9 +8,11 @@ task) and `cluster` (outputs that are siblings share one) as they apply. A posit
 from __future__ import annotations
 
 import json
+import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 
+import tomli_w
 from pydantic import Field, ValidationError
 
 from hqd.core.wilson import interval
@@ -154,3 +156,34 @@ def _share(hits: Iterable[Label], of: Sequence[Label]) -> Share:
     value = count / len(of) if of else 0.0
     low, high = interval(value * n, n)
     return Share(hits=count, of=len(of), n=n, value=round(value, 4), low=round(low, 4), high=round(high, 4))
+
+
+def text(record: Calibration) -> str:
+    """The record as TOML, as it is committed."""
+    return tomli_w.dumps(record.model_dump(mode="json"))
+
+
+def read(source: str) -> Calibration:
+    """A record from TOML. Raises Misconfigured."""
+    try:
+        return Calibration.model_validate(tomllib.loads(source))
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"no TOML: {error}") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        raise Misconfigured(f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}") from None
+
+
+def committed(file: Callable[[str], bytes | None]) -> Callable[[str], Calibration | None]:
+    """Looks records up among files of the HQ (`Tree.read`). One that cannot be read earns nothing."""
+
+    def look(name: str) -> Calibration | None:
+        raw = file(path(name))
+        if raw is None:
+            return None
+        try:
+            return read(raw.decode("utf-8", "replace"))
+        except Misconfigured:
+            return None
+
+    return look

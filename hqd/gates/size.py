@@ -10,17 +10,17 @@ from pydantic import Field, field_validator
 from hqd.gates import languages
 from hqd.gates.kind import GateKind, Params, Piece, Range, Verdict, counted, each
 
-_WORD = re.compile(r"[^\W_]+(?:['’\-][^\W_]+)*")
+_WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _UNSPACED = re.compile(
     "[\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]"
 )
 
 
 class WordCount(Range):
-    """Counts words: runs of letters and digits, joined by apostrophes and hyphens inside (`don't`, `well-known`).
+    """Counts words: runs of letters and digits, with apostrophes inside (`don't` is one word).
 
-    Marks of Markdown, dashes and other signs are no words; `and/or` is two. Where a script writes no spaces (Chinese,
-    Japanese, Thai, Lao, Burmese, Khmer), each character is a word.
+    Hyphens and slashes part words (`well-known`, `and/or`); marks of Markdown and other signs are none. Where a
+    script writes no spaces (Chinese, Japanese, Thai, Lao, Burmese, Khmer), each character is a word.
     """
 
 
@@ -137,11 +137,9 @@ class Language(Params):
 def language(params: Language, piece: Piece) -> Verdict:
     wanted = languages.code_of(params.is_)
     prose = "\n".join(line for _, line in piece.document.prose)
-    if languages.letters(prose[: languages.SAMPLE]) < 20:
-        return Verdict(None, "too short to tell its language")
     ranked = languages.ranked(prose)
     if not ranked:
-        return Verdict(None, "its language cannot be told")
+        return Verdict(None, "too short, or without any common word: its language cannot be told")
     best, top = ranked[0]
     mine = dict(ranked).get(wanted or "", 0.0)
     if mine >= 0.85 * top:

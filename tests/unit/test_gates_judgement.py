@@ -212,6 +212,17 @@ def test_a_judge_that_is_not_good_enough_is_told_why(good: int, bad: int, mistak
     assert any(word in (record.shortfall() or "") for word in said.split("|")), record.shortfall()
 
 
+def test_a_record_is_kept_as_toml_and_a_broken_one_earns_nothing() -> None:
+    record = calibrated(labels(30, 30))
+    files = {calibration.path("polite"): calibration.text(record).encode(), calibration.path("broken"): b"name = 1"}
+    look = calibration.committed(files.get)
+    assert look("polite") == record
+    assert look("broken") is None
+    assert look("none") is None
+    with pytest.raises(Misconfigured, match="no TOML"):
+        calibration.read("=")
+
+
 def test_siblings_count_as_one_case() -> None:
     assert "at least 20 of each" in (calibrated(labels(40, 40, cluster="one task")).shortfall() or "")
 
