@@ -20,13 +20,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hqd.adapters import process
-from hqd.adapters.git import DURABLE, Git, GitFailed
+from hqd.adapters.git import DURABLE, Git, GitFailed, trouble
 from hqd.errors import Expected
 from hqd.model.record import Work
 
 WORK_REFS = "refs/hqd/work"
 _HEAD = "refs/heads/work"
 _GITLINK = "160000"
+_UNPACK_LIMIT = 100  # objects; git's own limit
 _NESTING = 8  # rounds in which repositories within repositories are taken apart
 _TRAILER = "Hqd-Work"
 
@@ -117,15 +118,13 @@ class WorkingCopy:
         if not files:
             return Work(base=self._base)
         git = self._git
-        tree = git.quick("write-tree").text
         name, email = self._identity
-        who = {
-            f"GIT_{role}_{key}": value
-            for role in ("AUTHOR", "COMMITTER")
-            for key, value in (("NAME", name), ("EMAIL", email))
-        }
+        roles = ("AUTHOR", "COMMITTER")
+        who = {f"GIT_{role}_{key}": value for role in roles for key, value in (("NAME", name), ("EMAIL", email))}
         text = with_trailer(message, self._task).encode("utf-8", "surrogateescape")
-        head = git.quick("commit-tree", tree, "-p", self._base, stdin=text, env=who).text
+        git.quick("update-ref", "--no-deref", "HEAD", self._base)
+        git.quick("commit", "--quiet", "--no-verify", "--cleanup=verbatim", "--file=-", stdin=text, env=who)
+        head = git.quick("rev-parse", "HEAD").text
         git.quick("update-ref", _HEAD, head)
         self._bring_home(head)
         return Work(base=self._base, head=head, files=files)
@@ -134,7 +133,7 @@ class WorkingCopy:
         """The binary patch from the base to what is here now; empty where it is larger than `limit` bytes."""
         self._stage()
         child = self._git.start(
-            "diff-index", "--cached", "--binary", "--full-index", "--patch", "--no-renames", "--no-color",
+            "diff", "--cached", "--binary", "--full-index", "--patch", "--no-renames", "--no-color",
             "--no-ext-diff", "--no-textconv", self._base, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         with child:
@@ -143,7 +142,7 @@ class WorkingCopy:
                 child.kill()
                 return b""
         if child.returncode != 0:
-            raise GitFailed(("diff-index",), child.returncode, "the patch could not be made")
+            raise GitFailed(("diff",), child.returncode, "the patch could not be made")
         return data
 
     # ---- making it clean
@@ -217,15 +216,21 @@ class WorkingCopy:
     # ---- the difference
 
     def _stage(self) -> tuple[str, ...]:
-        """Puts the files as they are into hqd's index; the paths that differ from the base. Raises Expected."""
+        """Puts the files as they are into hqd's index; the paths that differ from the base. Raises Expected.
+
+        Only calls that leave a sparse index folded (unlike `write-tree` and `diff-index` of git 2.39): in an HQ with
+        20,000 finished tasks that is 15 ms a call instead of 250.
+        """
         process.evict(self._folder)
         self._pin()
         git = self._git
-        for path in _gitlinks(git.quick("ls-files", "--stage", "-z").out):
+        for path in _gitlinks(git.quick("ls-files", "--stage", "--sparse", "-z").out):
             self._take_apart(path)  # git would run in there, by the configuration it finds
         self._refuse_too_much(self._without_nested(git))
         git.quick("add", "--all", "--sparse", ".")
-        changes = tuple(_changes(git.quick("diff-index", "--cached", "--raw", "-z", "--no-renames", self._base).out))
+        changes = tuple(
+            _changes(git.quick("diff", "--cached", "--raw", "-z", "--no-renames", "--no-ext-diff", self._base).out)
+        )
         links = [path for before, after, path in changes if after == _GITLINK and before != _GITLINK]
         if links:
             raise Expected(f"the attempt left a submodule, which cannot be kept: {links[0]}")
@@ -234,10 +239,13 @@ class WorkingCopy:
     def _without_nested(self, git: Git) -> list[bytes]:
         """The new and changed paths, after every repository that the agent made in here has become plain files."""
         for _ in range(_NESTING):
-            listed = git.quick("ls-files", "--modified", "--others", "--exclude-standard", "-z").out.split(b"\0")
-            nested = [name for name in listed if name.endswith(b"/")]
+            listed = git.quick(
+                "status", "--porcelain", "-z", "--untracked-files=all", "--no-renames", "--ignore-submodules=all"
+            ).out.split(b"\0")
+            changed = [entry[3:] for entry in listed if entry]  # after two letters and a blank
+            nested = [name for name in changed if name.endswith(b"/")]
             if not nested:
-                return [name for name in listed if name]
+                return changed
             for name in nested:
                 self._take_apart(os.fsdecode(name).rstrip("/"))
         raise Expected(f"repositories within repositories, more than {_NESTING} deep: {os.fsdecode(nested[0])}")
@@ -259,24 +267,39 @@ class WorkingCopy:
                 remedy="ignore build products in .gitignore",
             )
 
-    def _check(self, head: str) -> None:
-        """What `git fsck --strict` would complain of must not come home: a fetch that checks leaves blobs behind."""
-        with tempfile.TemporaryDirectory(dir=self._folder) as folder:
-            wanted = f"{head}\n^{self._base}\n".encode()
-            name = self._git.quick("pack-objects", "--revs", "--quiet", f"{folder}/new", stdin=wanted).text
-            index = f"{folder}/checked.idx"
-            self._git.quick("index-pack", "--fsck-objects", "-o", index, f"{folder}/new-{name}.pack")
-
     def _bring_home(self, head: str) -> None:
+        """Packs what is new, has git check it as `fsck --strict` would, and only then adds it to the home repository.
+
+        A fetch would do the same in half a second for 20,000 finished tasks, since it walks all that is there; and it
+        leaves behind what it refuses.
+        """
+        wanted = f"{head}\n^{self._base}\n".encode()
         try:
-            self._check(head)
-            self._home.git.quick(
-                *DURABLE, "fetch", "--quiet", "--no-tags", "--no-write-fetch-head",
-                "--no-auto-gc", "--no-recurse-submodules", str(self._store),
-                f"+{_HEAD}:{WORK_REFS}/{self._task}/{head[:12]}",
-            )  # fmt: skip
+            with tempfile.TemporaryDirectory(dir=self._folder) as folder:
+                name = self._git.quick("pack-objects", "--revs", "--quiet", f"{folder}/new", stdin=wanted).text
+                pack = Path(folder, f"new-{name}.pack")
+                self._git.quick("index-pack", "--fsck-objects", "-o", f"{folder}/checked.idx", str(pack))
+                self._add_pack(pack)
+            self._home.git.quick(*DURABLE, "update-ref", f"{WORK_REFS}/{self._task}/{head[:12]}", head)
         except GitFailed as failed:
-            raise Expected(f"the work cannot be brought home: {failed.message}") from failed
+            raise trouble(failed.stderr) or Expected(f"the work cannot be brought home: {failed.message}") from failed
+
+    def _add_pack(self, pack: Path) -> None:
+        """As git receives a push: few objects go loose, many stay a pack."""
+        with pack.open("rb") as source, tempfile.TemporaryFile() as said:
+            few = int.from_bytes(source.read(12)[8:], "big") < _UNPACK_LIMIT
+            source.seek(0)
+            how = ("unpack-objects", "-q") if few else ("index-pack", "--stdin")
+            with self._home.git.start(*DURABLE, *how, stderr=said) as child:
+                if child.stdin is not None:
+                    with contextlib.suppress(BrokenPipeError):
+                        shutil.copyfileobj(source, child.stdin)
+                    with contextlib.suppress(BrokenPipeError):
+                        child.stdin.close()
+                child.wait()
+            if child.returncode != 0:
+                said.seek(0)
+                raise GitFailed(how, child.returncode, said.read().decode("utf-8", "replace"))
 
 
 def with_trailer(message: str, task: str) -> str:
@@ -357,7 +380,7 @@ def _gitlinks(listing: bytes) -> Iterator[str]:
 
 
 def _changes(raw: bytes) -> Iterator[tuple[str, str, str]]:
-    """(mode before, mode after, path) of `diff-index --raw -z` without renames."""
+    """(mode before, mode after, path) of `diff --raw -z` without renames."""
     parts = raw.split(b"\0")
     for facts, path in zip(parts[0::2], parts[1::2], strict=False):
         before, after = facts.decode("ascii").lstrip(":").split(" ")[:2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
 import threading
 import time
@@ -17,6 +18,7 @@ from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.model.attempt import Answer
 from hqd.model.failure import Failure
 from hqd.model.settings import AgentSettings, Price
+from hqd.testing import messages_server as api
 from tests import agent_questions as ask
 
 ENV = {
@@ -248,3 +250,51 @@ def test_the_preset_codex(tmp_path: Path) -> None:
     assert called["stdin"] == "Do it."
     assert called["env"]["OPENAI_API_KEY"] == "openai-1234"
     assert "ANTHROPIC_API_KEY" not in called["env"]
+
+
+@pytest.mark.cli_agents
+@pytest.mark.skipif(shutil.which("claude") is None, reason="claude is not installed")
+class TestTheRealClaude:
+    """claude itself, against the scripted server."""
+
+    def ask(self, tmp_path: Path, script: api.Script, **changes: Any) -> Answer:
+        (tmp_path / "copy").mkdir()
+        with api.MessagesServer(script) as server:
+            env = {**ENV, "HOME": str(tmp_path), "ANTHROPIC_BASE_URL": server.url}
+            settings = AgentSettings(provider="command", preset="claude")
+            return run("Say hello.", settings, env, cwd=tmp_path / "copy", timeout=60.0, **changes)
+
+    def test_an_answer(self, tmp_path: Path) -> None:
+        got = self.ask(tmp_path, lambda _: api.text("hello there"))
+
+        assert (got.text, got.failure) == ("hello there", None)
+        assert got.usage.cost is not None
+        assert got.usage.tokens > 100
+
+    def test_a_file_is_written(self, tmp_path: Path) -> None:
+        write = api.tool("Write", {"file_path": str(tmp_path / "copy" / "a.md"), "content": "hi"})
+        got = self.ask(tmp_path, lambda request: api.text("done") if "tool_result" in str(request.body) else write)
+
+        assert (got.text, (tmp_path / "copy" / "a.md").read_text()) == ("done", "hi")
+
+    def test_typed_output(self, tmp_path: Path) -> None:
+        schema = {"type": "object", "properties": {"score": {"type": "number"}}, "required": ["score"]}
+        got = self.ask(tmp_path, lambda _: api.tool("StructuredOutput", {"score": 1.5}), schema=schema)
+
+        assert json.loads(got.text) == {"score": 1.5}
+
+    @pytest.mark.parametrize(
+        ("reply", "failure"),
+        [
+            (api.error(401, "authentication_error"), Failure.CREDENTIALS),
+            (api.error(529, "overloaded_error"), Failure.TRANSIENT),
+            (api.text("no", stop_reason="refusal"), Failure.REFUSAL),
+        ],
+    )
+    def test_failures(self, tmp_path: Path, reply: api.Reply, failure: Failure) -> None:
+        assert self.ask(tmp_path, lambda _: reply).failure is failure
+
+    def test_a_budget(self, tmp_path: Path) -> None:
+        got = self.ask(tmp_path, lambda _: api.tool("Bash", {"command": "true"}), budget_usd=0.0001)
+
+        assert got.failure is Failure.BUDGET

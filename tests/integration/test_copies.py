@@ -115,6 +115,18 @@ def test_the_difference_comes_home_as_one_commit(copies: PooledCopies, base: str
     assert git(hq_repo, "status", "--porcelain") == ""
 
 
+def test_many_new_files_come_home_as_a_pack(copies: PooledCopies, base: str, hq_repo: Path, git: Git) -> None:
+    with copies.borrow(TASK, None, base) as copy:
+        for number in range(150):
+            write(copy.path / "content" / f"{number}.md", f"{number}\n")
+        work = copy.collect("Work")
+    shutil.rmtree(copy.path.parent)
+
+    assert git(hq_repo, "show", f"{work.head}:content/149.md") == "149\n"
+    assert len(list((hq_repo / ".git/objects/pack").glob("*.pack"))) == 1
+    git(hq_repo, "fsck", "--strict", "--no-dangling")
+
+
 def test_no_difference_is_no_commit(copies: PooledCopies, base: str) -> None:
     with copies.borrow(TASK, None, base) as copy:
         os.utime(copy.path / "content/a.md")
