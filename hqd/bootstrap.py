@@ -18,6 +18,7 @@ from hqd.adapters.git import GitFailed
 from hqd.adapters.history import GitHistory
 from hqd.adapters.instance import host_id, only_instance
 from hqd.adapters.ledger import GitLedger, Writer
+from hqd.adapters.ledger.upkeep import Upkeep, prepare
 from hqd.adapters.local_forge import LocalForge
 from hqd.adapters.programs import LocalPrograms
 from hqd.adapters.repository import GitRepository
@@ -133,9 +134,12 @@ def daemon(root: Path, env: Mapping[str, str], display: Display, *, quiet: bool 
 
 def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack, *, quiet: bool) -> Loop:
     repository = hq.repository
+    prepare(repository)
     writer = Writer(repository)
     stack.callback(writer.close)
     ledger = stack.enter_context(GitLedger(writer))
+    upkeep = Upkeep(repository, ledger)
+    stack.callback(upkeep.close)
     checkout = GitCheckout(repository, writer, ledger.finish)
     found = EnvironmentSecrets(env)
     plain = gate_registry(env, None, None)
@@ -185,6 +189,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         new_hex=lambda: secrets.token_hex(3),
         last_tip=ledger.last_seen,
         see_tip=ledger.mark_seen,
+        upkeep=upkeep.tick,
         followed=followed,
     )
     return Loop(parts)

@@ -28,11 +28,14 @@ _CONTEXTS: tuple[tuple[File, tuple[str, ...]], ...] = (("settings", ()), ("playb
 
 NOT_IN_FORCE: tuple[Later, ...] = (
     Later("settings", ("hq", "hosts"), "several hosts on one HQ", lambda value: value == "many"),
+    Later("settings", ("hq", "fetch"), "following origin"),
+    Later("settings", ("hq", "push"), "pushing to origin"),
     Later("settings", ("forge", "kind"), "forges other than local", lambda value: value != "local"),
     Later("settings", ("webhook",), "webhooks from a forge"),
     Later("settings", ("repos",), "work on other repositories"),
     Later("settings", ("lessons",), "the lesson book"),
     Later("settings", ("audit",), "audits"),
+    Later("settings", ("agents", "*", "native_context"), "leaving out what an agent reads by itself"),
     Later("settings", ("agents", "*", "requests_per_minute"), "rate limits per agent"),
     *(
         Later(file, (*prefix, "context", "*", key), what)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from hqd.daemon import spool
 from hqd.daemon.book import Book, Reading
 from hqd.daemon.live import Live
 from hqd.daemon.parts import Parts
+from hqd.daemon.spool import Reply
 from hqd.model.board import Task
 from hqd.model.record import Hold
 from hqd.ports import Tree
@@ -65,3 +67,21 @@ def _rewritten(live: Live, parts: Parts, old_tip: str, tree: Tree) -> bool:
     live.hold_locally(Hold(name=HISTORY_HOLD, on="hq", reason="history_rewritten", since=now, missing=missing))
     parts.display.note(missing)
     return True
+
+
+def history_held(live: Live, book: Book, parts: Parts) -> tuple[bool, Foreign | None]:
+    """Rewritten history: nothing is written until a person says `hqd adopt`. (still held, what was adopted)."""
+    hold = live.local_holds.get(HISTORY_HOLD)
+    if hold is None:
+        return False, None
+    for request in spool.waiting(parts.private):
+        if request.word != "adopt":
+            spool.answer(parts.private, request.id, Reply(False, hold.missing, "hqd adopt"))
+            continue
+        live.lift_locally(HISTORY_HOLD)
+        tree = parts.ledger.snapshot()
+        parts.see_tip(tree.commit)
+        foreign = follow(live, book, parts, tree, tree.commit)
+        spool.answer(parts.private, request.id, Reply(True, f"adopted {tree.commit[:12]}"))
+        return False, foreign
+    return True, None

@@ -66,6 +66,8 @@ class Life:
         while self._arrived:
             self._loop.whole.add(self._arrived.pop())
         wait = self._loop.turn()
+        if wait > 0:
+            self._loop.parts.upkeep(time.monotonic())
         self._say()
         return wait
 

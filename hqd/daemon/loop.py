@@ -17,12 +17,12 @@ from hqd.codec import layout
 from hqd.core.decide import Action, Happen, HoldUp, LandWork, LiftHold, Start, attempt_seconds, decide
 from hqd.core.flow import next_label
 from hqd.core.recovery import cost_cap
-from hqd.daemon import acts, desk, intake, landings, reports, spool
+from hqd.daemon import acts, desk, edits, intake, landings, reports, spool
 from hqd.daemon.alarms import alarms, probed, resting
 from hqd.daemon.batch import Batch, utc
 from hqd.daemon.book import Book
 from hqd.daemon.draft import Draft
-from hqd.daemon.following import HISTORY_HOLD, Foreign, follow
+from hqd.daemon.following import Foreign, follow, history_held
 from hqd.daemon.intake import Door
 from hqd.daemon.job import Job
 from hqd.daemon.live import Live
@@ -30,7 +30,7 @@ from hqd.daemon.merging import Merging
 from hqd.daemon.news import tell
 from hqd.daemon.parts import Parts
 from hqd.daemon.runner import Opened, Result, Runner
-from hqd.daemon.spool import Reply, Request
+from hqd.daemon.spool import Request
 from hqd.daemon.values import Values
 from hqd.daemon.words import Speaker
 from hqd.errors import CannotCommit, PathsInUse, RepositoryBusy, StaleHead
@@ -183,6 +183,12 @@ class Loop:
         table = acts.Desk(self.parts.checkout, self.book, settle, inbox.max_bytes, gone)
         differences = tuple(each for each in working.differences if each.path not in self._hands_off)
         waits = [acts.from_files(draft, differences, whole, table, by_hand, now)]
+        if self.parts.rulebook.current.settings.edits.playbooks == "save":
+            waits.append(
+                edits.commit_saved(
+                    draft, differences, tree, self.parts.checkout, self.parts.rulebook, settle, by_hand, now
+                )
+            )
         self._in_hand(draft, working.differences)
         door = Door(self.parts.checkout, self.book, self.parts.new_hex, settle, inbox.max_bytes)
         waits.append(intake.from_files(draft, differences, whole, door, by_hand, now))
@@ -277,6 +283,7 @@ class Loop:
         if draft.batch:
             commits = self.parts.ledger.append(self.live.tip, draft.batch.transitions)
             self.live.saw_own(self.parts)
+            self.parts.rulebook.refresh(self.parts.ledger.snapshot())
         live = self.live
         live.tasks, live.paused = draft.tasks, draft.paused
         live.holds = {name: hold for name, hold in draft.holds.items() if name not in live.local_holds}
@@ -361,20 +368,9 @@ class Loop:
         return DISK_RETRY
 
     def _history_held(self) -> bool:
-        """Rewritten history: nothing is written until a person says `hqd adopt`."""
-        hold = self.live.local_holds.get(HISTORY_HOLD)
-        if hold is None:
-            return False
-        for request in spool.waiting(self.parts.private):
-            if request.word == "adopt":
-                self.live.lift_locally(HISTORY_HOLD)
-                tree = self.parts.ledger.snapshot()
-                self.parts.see_tip(tree.commit)
-                self._foreign = follow(self.live, self.book, self.parts, tree, tree.commit)
-                spool.answer(self.parts.private, request.id, Reply(True, f"adopted {tree.commit[:12]}"))
-                return False
-            spool.answer(self.parts.private, request.id, Reply(False, hold.missing, "hqd adopt"))
-        return True
+        held, adopted = history_held(self.live, self.book, self.parts)
+        self._foreign = adopted or self._foreign
+        return held
 
     def _new_day(self, now: datetime) -> None:
         """The day's spend, from the trailers of the day's commits; a day is a UTC day."""

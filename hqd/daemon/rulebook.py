@@ -108,6 +108,11 @@ class Rulebook:
             found = self._known[pin] = loaded if loaded is not None else self.current
         return found
 
+    def try_out(self, reader: Reader, pin: Pin) -> tuple[Problem, ...]:
+        """What would keep these files from coming into force; empty: nothing."""
+        rules, problems = self._load(reader, pin)
+        return () if rules is not None else tuple(problem for problem in problems if problem.stops)
+
     def forget(self, used: set[Pin]) -> None:
         """Keeps only the rules that some open task is pinned to."""
         keep = {*used, self.current.pin}

@@ -299,3 +299,32 @@ def test_rewritten_history_holds_everything_until_it_is_adopted(hq: Headquarters
         assert tip == hq.git("rev-parse", "HEAD")
         assert hq.ask(loop, "adopt").ok
         settle(loop, lambda: len(hq.folder("done")) == 2)
+
+
+def test_a_saved_playbook_comes_into_force_by_itself_only_where_settings_say_so(hq: Headquarters) -> None:
+    hq.write("hqd.toml", (hq.root / "hqd.toml").read_text() + '[edits]\nplaybooks = "save"\n')
+    hq.commit()
+    with hq.daemon() as loop:
+        settle(loop)
+        good = (hq.root / "playbooks/general.toml").read_text()
+        hq.write("playbooks/general.toml", good.replace("worker", "nobody"))
+        settle(loop, lambda: any("nobody" in str(problem) for problem in loop.all_problems()))
+        hq.write("playbooks/general.toml", good.replace("min = 3", "min = 2"))
+        settle(loop, lambda: "apply playbooks/general.toml" in hq.git("log", "-1", "--format=%s"))
+        assert hq.git("log", "-1", "--format=%an") == "Ada"
+        (step,) = loop.parts.rulebook.current.playbooks["general"].steps
+        assert step.gates[0].params == {"min": 2}  # type: ignore[union-attr]
+    assert hq.git("status", "--porcelain", "playbooks") == ""
+
+
+def test_a_faulty_commit_leaves_the_last_good_rules_in_force(hq: Headquarters) -> None:
+    with hq.daemon() as loop:
+        settle(loop)
+        hq.write("playbooks/general.toml", (hq.root / "playbooks/general.toml").read_text().replace("worker", "nobody"))
+        hq.commit("a typo")
+        settle(loop, lambda: any("nobody" in str(problem) for problem in loop.all_problems()))
+        hq.drop("hello.md")
+        settle(loop, lambda: bool(hq.folder("done")))
+    with hq.daemon() as loop:
+        hq.drop("again.md")
+        settle(loop, lambda: len(hq.folder("done")) == 2)
