@@ -92,7 +92,7 @@ def _edited(view: View, env: dict[str, str]) -> Iterator[Problem]:
 
 
 def _pending(edit: Edit) -> Problem:
-    message = f"{edit.kind} in the working tree: the version on main stays in force"
+    message = f"{edit.kind} in the working tree, not on main"
     return Problem(one_line(edit.path), 0, "", message, "run `hqd apply`, or commit it", ProblemLevel.NOT_IN_FORCE)
 
 

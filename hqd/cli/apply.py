@@ -1,0 +1,109 @@
+"""`hqd apply`: checks what a person has edited in settings, playbooks and lessons, and commits exactly that."""
+
+from __future__ import annotations
+
+import secrets
+import time
+
+from hqd.adapters.git import DURABLE, GitFailed
+from hqd.adapters.history import GitHistory
+from hqd.adapters.instance import daemon_alive
+from hqd.adapters.repository import GitRepository
+from hqd.bootstrap import gate_registry
+from hqd.check import check_reader
+from hqd.cli import terminal
+from hqd.cli.call import Call
+from hqd.cli.edits import Edit, FolderReader, edits
+from hqd.cli.words import person
+from hqd.core.secret_scan import scan
+from hqd.daemon import spool
+from hqd.daemon.spool import Request
+from hqd.errors import EXIT_FAILURE, EXIT_OK, SecretFound, Temporary
+from hqd.model.problem import Problem
+
+PATIENCE = 10.0
+"""Seconds to wait for the locks of git commands that run beside."""
+
+_IN_THE_WAY = ("index.lock", "cannot lock ref", "Unable to create", "File exists")
+
+
+def apply(call: Call, *, message: str | None, dry_run: bool) -> int:
+    """Puts edits in force; exit 1 where they are faulty, and then nothing is committed."""
+    with call.repository() as repo:
+        busy = repo.occupied()
+        if busy is not None:
+            raise busy
+        changed = edits(repo.root, GitHistory(repo).tree(repo.tip()), repo.object_format)
+        report = check_reader(FolderReader(repo.root), gate_registry(call.env, None, None).check)
+        _print(report.problems)
+        if not report.ok:
+            terminal.say("not applied: mend the errors first; what is on main stays in force")
+            return EXIT_FAILURE
+        if not changed:
+            terminal.say("nothing to apply: what is on main is in force")
+            return EXIT_OK
+        _refuse_secrets(repo, changed)
+        for edit in changed:
+            terminal.say(f"{edit.kind:<9} {edit.path}")
+        if dry_run:
+            terminal.say("would be applied; nothing was committed (--dry-run)")
+            return EXIT_OK
+        commit = commit_edits(repo, changed, message or subject(changed), call)
+        terminal.say(f"in force as of {commit[:12]}")
+        _wake(repo, call)
+    return EXIT_OK
+
+
+def subject(changed: tuple[Edit, ...]) -> str:
+    """The message where the person gives none."""
+    names = [edit.path for edit in changed]
+    shown = ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+    return f"Apply {shown}"
+
+
+def commit_edits(repo: GitRepository, changed: tuple[Edit, ...], message: str, call: Call) -> str:
+    """Commits exactly these paths in the person's name. What else is staged stays staged. Raises Temporary."""
+    until = time.monotonic() + PATIENCE
+    who = person(repo, call.env)
+    names = {"GIT_AUTHOR_NAME": who.name, "GIT_AUTHOR_EMAIL": who.email}
+    names |= {"GIT_COMMITTER_NAME": who.name, "GIT_COMMITTER_EMAIL": who.email, "GIT_LITERAL_PATHSPECS": "1"}
+    paths = "".join(f"{edit.path}\0" for edit in changed).encode("utf-8", "surrogateescape")
+    listed = ("--pathspec-from-file=-", "--pathspec-file-nul")
+    fresh = "".join(f"{edit.path}\0" for edit in changed if edit.kind == "added").encode("utf-8", "surrogateescape")
+    while True:
+        try:
+            if fresh:
+                repo.git.quick("add", "--intent-to-add", "--sparse", *listed, stdin=fresh, env=names)
+            words = ("commit", "--quiet", "--only", "--no-verify", f"--message={message}", "--message=Hqd-Via: cli")
+            repo.git.quick(*DURABLE, *words, *listed, stdin=paths, env=names)
+            return repo.tip()
+        except GitFailed as failed:
+            if not any(words in failed.stderr for words in _IN_THE_WAY):
+                raise
+            if time.monotonic() >= until:
+                raise Temporary(
+                    "another git command holds the repository", remedy="let it end, then `hqd apply` again"
+                ) from failed
+            time.sleep(0.05)
+
+
+def _refuse_secrets(repo: GitRepository, changed: tuple[Edit, ...]) -> None:
+    reader = FolderReader(repo.root)
+    for edit in changed:
+        found = scan(reader.read(edit.path) or b"", ())
+        if found:
+            raise SecretFound(
+                f"{edit.path}:{found[0].line}: a secret ({found[0].kind}) stands in it",
+                remedy='write "secret:NAME" and keep the value outside of git',
+            )
+
+
+def _print(problems: tuple[Problem, ...]) -> None:
+    for problem in problems:
+        terminal.say(str(problem))
+
+
+def _wake(repo: GitRepository, call: Call) -> None:
+    """A daemon looks at once instead of at its next round."""
+    if daemon_alive(repo.private) is not None:
+        spool.send(repo.private, Request(secrets.token_hex(8), "look", None, person(repo, call.env), {}))
