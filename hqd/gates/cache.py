@@ -26,7 +26,7 @@ _PRUNE_EVERY = 200  # writes
 class Verdicts:
     """A bounded cache, safe to use from many threads."""
 
-    def __init__(self, limit: int = 20_000, folder: Path | None = None, folder_limit: int = 20_000) -> None:
+    def __init__(self, limit: int = 5_000, folder: Path | None = None, folder_limit: int = 20_000) -> None:
         self._limit = limit
         self._folder = folder
         self._folder_limit = folder_limit

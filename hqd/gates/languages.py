@@ -72,7 +72,7 @@ _SAME: Mapping[str, str] = {"nb": "no", "nn": "no", "fil": "tl", "iw": "he", "in
 KNOWN = frozenset(_OWN) | frozenset(_ONE_SCRIPT.values())
 """ISO 639-1 codes of the languages that are told apart."""
 
-_NOISE = re.compile(r"https?://\S+|<[^<>]{1,200}>|\S+@\S+")
+_NOISE = re.compile(r"https?://\S+|<[^<>]{1,200}>|\S{1,64}@\S{1,64}")
 _TOKEN = re.compile(r"[^\W\d_]+(?:[\u0900-\u0dff\u0300-\u036f][^\W\d_]*)*")
 
 
@@ -83,10 +83,14 @@ def code_of(name: str) -> str | None:
     return code if code in KNOWN else None
 
 
-@lru_cache(maxsize=256)
 def ranked(text: str) -> tuple[tuple[str, float], ...]:
     """Languages, likeliest first, with shares that add up to at most 1; empty where nothing can be told."""
-    sample = _NOISE.sub(" ", text[:SAMPLE])
+    return _ranked(text[:SAMPLE])
+
+
+@lru_cache(maxsize=256)
+def _ranked(start: str) -> tuple[tuple[str, float], ...]:
+    sample = _NOISE.sub(" ", start)
     scripts: Counter[str] = Counter()
     for match in _LETTERS.finditer(sample):
         scripts[match.lastgroup or ""] += match.end() - match.start()

@@ -20,6 +20,9 @@ _WORD = re.compile(r"\w+")
 SHINGLE = 3
 """Words in a row that `jaccard` compares."""
 
+LONGEST = 100_000
+"""Characters of a text that are compared: edit distance grows with the square."""
+
 Metric = Literal["levenshtein", "token_set", "jaccard"]
 
 
@@ -33,7 +36,7 @@ class Similar(_Compared):
 
     `levenshtein`: 1 - edits / length of the longer text. `token_set`: words in common, whatever their order and
     number (rapidfuzz `token_set_ratio`). `jaccard`: share of runs of 3 words that both have, of all that either has.
-    Compared in lower case, with single spaces.
+    Compared in lower case, with single spaces, up to the first 100,000 characters.
     """
 
     min: float = Field(gt=0, le=1, description="least similarity that passes")
@@ -108,7 +111,7 @@ def _best(text: str, references: tuple[tuple[str, str], ...], metric: Metric) ->
 
 
 def _even(text: str) -> str:
-    return " ".join(text.split()).casefold()
+    return " ".join(text[:LONGEST].split()).casefold()
 
 
 def _levenshtein(one: str, other: str) -> float:
@@ -129,12 +132,12 @@ def _jaccard(one: str, other: str) -> float:
     return len(mine & theirs) / union if union else 1.0
 
 
-@lru_cache(maxsize=512)
-def _shingles(text: str) -> frozenset[tuple[str, ...]]:
+@lru_cache(maxsize=128)
+def _shingles(text: str) -> frozenset[int]:
     found = _WORD.findall(text)
     if len(found) < SHINGLE:
-        return frozenset({tuple(found)}) if found else frozenset()
-    return frozenset(zip(*(found[shift:] for shift in range(SHINGLE)), strict=False))
+        return frozenset({hash(tuple(found))}) if found else frozenset()
+    return frozenset(map(hash, zip(*(found[shift:] for shift in range(SHINGLE)), strict=False)))
 
 
 _METRICS: Mapping[str, Callable[[str, str], float]] = {

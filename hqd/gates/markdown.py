@@ -12,24 +12,29 @@ from dataclasses import dataclass
 from functools import cached_property
 
 _FENCE = re.compile(r" {0,3}(?:> ?)*(?:[-*+] +|\d{1,9}[.)] +)?(`{3,}|~{3,})(.*)$")
-_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+_ATX = re.compile(r" {0,3}(#{1,6})(?![^ \t])")
+_ATX_END = re.compile(r"(?:^|(?<=[ \t]))#++$")
 _SETEXT = re.compile(r" {0,3}(=+|-+)[ \t]*$")
 _ITEM = re.compile(r"([ \t]*)(?:([-*+])|(\d{1,9})[.)])[ \t]+(\S.*)$")
 _RULE = re.compile(r" {0,3}(?:(?:\*[ \t]*){3,}|(?:-[ \t]*){3,}|(?:_[ \t]*){3,})$")
 _INLINE_LINK = re.compile(
-    r"(!?)\[((?:[^\[\]\\]|\\.|\[[^\[\]]*\])*)\]"
-    r"\(\s*(?:<([^<>\n]*)>|((?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\.)*\))*))(?:\s+(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*\)"
+    r"(!?)\[((?:[^\[\]\\]|\\.|\[[^\[\]]*\])*+)\]"
+    r"\(\s*+(?:<([^<>\n]*)>|((?:[^\s()\\]|\\.|\((?:[^\s()\\]|\\.)*+\))*+))(?:\s++(?:\"[^\"]*\"|'[^']*'|\([^()]*\)))?\s*+\)"
 )
 _REFERENCE_LINK = re.compile(r"(!?)\[((?:[^\[\]\\]|\\.)+)\](?:\[((?:[^\[\]\\]|\\.)*)\])?(?![(:\[])")
 _DEFINITION = re.compile(r" {0,3}\[((?:[^\[\]\\]|\\.)+)\]:[ \t]*(?:<([^<>]*)>|(\S+))?(.*)$")
 _AUTOLINK = re.compile(r"<([a-zA-Z][a-zA-Z0-9+.-]{1,31}:[^\s<>]*)>")
 _BARE_URL = re.compile(r"(?<![\w(<\[/])https?://[^\s<>\"'`\])]+")
 _CODE_SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
-_DELIMITER_ROW = re.compile(r"[ \t]*\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?[ \t]*$")
+_DELIMITER_ROW = re.compile(r"\|?[ \t]*:?-+:?[ \t]*+(?:\|[ \t]*:?-+:?[ \t]*+)*\|?")
 _CELL = re.compile(r"(?<!\\)\|")
 _EMPHASIS = re.compile(r"[*_`~]+")
 _LINK_TEXT = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
 _NUMBERING = re.compile(r"(?:\d+(?:\.\d+)*[.):]?|[ivxIVX]+[.)])[ \t]+")
+
+
+LONG_LINE = 5000
+"""Longer lines, in characters, are not looked through for inline code: unmatched backticks would make that slow."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,8 @@ class Document:
         previous = (0, "")
         for number, line in self.prose:
             if "#" in line and (atx := _ATX.match(line)):
-                found.append(Heading(len(atx[1]), (atx[2] or "").strip(), number))
+                text = _ATX_END.sub("", line[atx.end() :].strip()).rstrip()
+                found.append(Heading(len(atx[1]), text, number))
                 previous = (number, "")
                 continue
             if line and line.lstrip()[:1] in ("=", "-") and (setext := _SETEXT.match(line)) and _underlines(previous):
@@ -219,7 +225,7 @@ class Document:
         while place < len(prose) - 1:
             (number, head), (_, rule) = prose[place], prose[place + 1]
             columns = _cells(head)
-            if "|" not in head or not _DELIMITER_ROW.match(rule) or len(columns) != len(_cells(rule)):
+            if "|" not in head or not _DELIMITER_ROW.fullmatch(rule.strip()) or len(columns) != len(_cells(rule)):
                 place += 1
                 continue
             end = place + 2
@@ -235,7 +241,7 @@ class Document:
         return tuple(
             (number, match[2].strip())
             for number, line in self.prose
-            if "`" in line
+            if "`" in line and len(line) <= LONG_LINE
             for match in _CODE_SPAN.finditer(line)
         )
 
@@ -272,7 +278,7 @@ def plain(text: str) -> str:
 
 def without_code_spans(line: str) -> str:
     """The line with inline code blanked out, same length."""
-    if "`" not in line:
+    if "`" not in line or len(line) > LONG_LINE:
         return line
     return _CODE_SPAN.sub(lambda match: " " * len(match[0]), line)
 

@@ -16,6 +16,9 @@ from hqd.errors import ExpressionFault
 from hqd.gates.kind import CannotJudge, GateKind, Params
 from hqd.model.spelling import meant
 
+LONG = 20_000
+"""Characters of parameters that are not kept in memory for the next attempt."""
+
 COMMON_KEYS = frozenset({"name", "kind", "level", "target", "when", "not", "message"})
 """Keys that all gates have; everything else belongs to the kind."""
 
@@ -79,6 +82,8 @@ def prepare(kind: GateKind, params: Mapping[str, Any], facts: Mapping[str, Any])
             raise CannotJudge(str(fault)) from None
         text = canonical(params)
     try:
+        if len(text) > LONG:
+            return Prepared(kind, validate(kind, params), version(kind, text))
         return _validated(kind.name, text, _Held(kind, dict(params)))
     except BadParameters as bad:
         raise CannotJudge(f"wrong parameters: {bad}") from None

@@ -18,6 +18,10 @@ MAX_YAML_ALIASES = 100
 """More aliases than a person writes: an alias bomb grows when it is walked, not when it is read."""
 
 
+MAX_YAML = 100_000
+"""Longest YAML that is read, in characters: the reader is slow, and an agent's output may be megabytes."""
+
+
 class Unreadable(Exception):
     """The text is not of this format. `line` is 1-based, 0 where none is known."""
 
@@ -45,6 +49,8 @@ def _no_constant(name: str) -> NoReturn:
 
 def yaml_value(text: str) -> Any:
     """One YAML document of plain values; dates become ISO text. Raises Unreadable."""
+    if len(text) > MAX_YAML:
+        raise Unreadable(f"longer than {MAX_YAML:,} characters")
     if text.count("*") > MAX_YAML_ALIASES and _aliases(text) > MAX_YAML_ALIASES:
         raise Unreadable(f"more than {MAX_YAML_ALIASES} aliases")
     try:

@@ -20,17 +20,19 @@ from hqd.gates.size import words
 from hqd.gates.targets import text_of
 from hqd.model.gate import Evidence, Subject
 
-_FOOTNOTE = re.compile(r"\[\^([^\]\s]+)\](?!:)")
+_FOOTNOTE = re.compile(r"\[\^([^\[\]\s]{1,100})\](?!:)")
 _NUMBER = re.compile(r"(?<!!)\[(\d{1,3}(?:\s*[,;–-]\s*\d{1,3})*)\](?![(:\[])")
 _ENTRY = re.compile(r"\s*(?:[-*+]\s+)?\[(\d{1,3})\]:?\s+\S")
 _LISTED = re.compile(r"\s*(\d{1,3})[.)]\s+\S")
 _LIST_NAMES = frozenset({"references", "sources", "bibliography", "citations", "works cited", "notes", "footnotes"})
 _QUOTED = re.compile(r'"([^"]+)"|“([^“”]+)”|„([^„“”]+)[“”]|«([^«»]+)»|”([^”]+)”')
 _MARKS = re.compile(r"\[\^?[\w.\-]{1,20}\](?!\()")
-_GAP = re.compile(r"\[?(?:…|\.\.\.|\. \. \.)\]?|\[[^\]]*\]")
+_GAP = re.compile(r"\[?(?:…|\.\.\.|\. \. \.)\]?|\[[^\[\]]*\]")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\([^()]*\)")
 _SIGNS = str.maketrans({"“": '"', "”": '"', "„": '"', "«": '"', "»": '"', "‘": "'", "’": "'", "–": "-", "—": "-"})
 _EDGES = " \t\"'.,;:!?()[]-"
+LONGEST_FUZZY = 5000
+"""Characters of a part that may differ a little; a longer one counts word for word only."""
 QUOTE_WORDS = 4
 """Fewest words in double quotes that make a quote; fewer are a title or an ironic word."""
 
@@ -172,7 +174,7 @@ class QuotesVerbatim(Params):
 
 def quotes_verbatim(params: QuotesVerbatim, view: View) -> Verdict:
     texts = source_texts(params.sources, view.subject)
-    sources = tuple(_normal(text) for _, text in texts)
+    sources = tuple(_normal_source(text) for _, text in texts)
     verdicts = tuple((piece, _quoted(params, piece, sources)) for piece in view.pieces)
     return verdicts[0][1] if len(verdicts) == 1 else together(verdicts)
 
@@ -251,17 +253,23 @@ def _close(quote: str, source: str, ratio: float) -> bool:
     """Whether every part of the quote has a passage that is near enough, in any order."""
     parts = [_normal(part).strip(_EDGES) for part in _GAP.split(_normal_signs(_MARKS.sub("", quote)))]
     return all(
-        len(part) * ratio <= len(source) and fuzz.partial_ratio(part, source, score_cutoff=ratio * 100) > 0
+        len(part) <= LONGEST_FUZZY
+        and len(part) * ratio <= len(source)
+        and fuzz.partial_ratio(part, source, score_cutoff=ratio * 100) > 0
         for part in parts
         if part
     )
 
 
-@lru_cache(maxsize=256)
 def _normal(text: str) -> str:
     bare = _LINK.sub(r"\1", _normal_signs(text)) if "](" in text else _normal_signs(text)
     lines = (line.lstrip("> \t") if line.lstrip().startswith(">") else line for line in bare.split("\n"))
     return " ".join(" ".join(lines).replace("*", "").replace("_", "").replace("`", "").split()).casefold()
+
+
+@lru_cache(maxsize=32)
+def _normal_source(text: str) -> str:
+    return _normal(text)
 
 
 def _normal_signs(text: str) -> str:

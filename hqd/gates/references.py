@@ -29,6 +29,10 @@ _EXTENSIONS = re.compile(
 )
 
 
+LONGEST_PATH = 300
+"""Inline code longer than this, in characters, is no path."""
+
+
 class _Ignoring(Params):
     ignore: tuple[str, ...] = Field(default=(), description="globs of paths that need not be there")
 
@@ -184,7 +188,7 @@ def paths_exist(params: PathsExist, view: View) -> Verdict:
 def _paths(piece: Piece, places: Places) -> Iterator[tuple[int, str]]:
     for line, code in piece.document.code_spans:
         text = _LINE_SUFFIX.sub("", code)
-        if not _PATH.fullmatch(text) or text.strip("./") == "":
+        if len(text) > LONGEST_PATH or not _PATH.fullmatch(text) or text.strip("./") == "":
             continue
         first, _, rest = text.partition("/")
         extension = text.rstrip("/").rpartition("/")[2].rpartition(".")[2].lower()

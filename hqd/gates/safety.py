@@ -8,6 +8,7 @@ import unicodedata
 from pydantic import Field, field_validator
 
 from hqd.core import secret_scan
+from hqd.gates import patterns
 from hqd.gates.kind import GateKind, Params, Piece, Scope, Verdict, View, each, together
 from hqd.model.gate import Evidence, Level
 
@@ -25,45 +26,42 @@ _JOINING_SCRIPTS = re.compile(
 )
 _RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
 
-_HEURISTICS: tuple[tuple[str, re.Pattern[str]], ...] = tuple(
-    (name, re.compile(pattern, re.IGNORECASE))
-    for name, pattern in (
-        (
-            "tells to ignore instructions",
-            r"\b(?:ignore|disregard|forget|override|bypass)\b(?:\s+\w+){0,4}?\s+(?:previous|prior|above|earlier|preceding|"
-            r"system|your|existing)\s+(?:\w+\s+)?(?:instructions?|prompts?|rules?|directions?|guidelines?|messages?)",
-        ),
-        (
-            "speaks as the system",
-            r"(?:^|\n)\s*(?:<\|?(?:system|im_start|start_header_id)\|?>|\[/?(?:INST|SYSTEM)\]|<<SYS>>)",
-        ),
-        (
-            "speaks as the system",
-            r"(?:^|\n)\s*#{0,4}\s*(?:system|developer)\s*(?:prompt|message|instructions?)?\s*:\s*you\b",
-        ),
-        ("gives a new role", r"\byou\s+are\s+(?:now|no\s+longer)\s+(?:an?|the|in|bound)\b|\bfrom\s+now\s+on,?\s+you\b"),
-        (
-            "asks for the prompt",
-            r"\b(?:reveal|print|repeat|show|leak|output)\b.{0,30}\b(?:system\s+prompt|your\s+(?:prompt|instructions))",
-        ),
-        (
-            "asks to keep a secret",
-            r"\b(?:do\s+not|don't|never)\s+(?:tell|inform|mention|reveal)\b.{0,40}\b(?:the\s+)?(?:user|human|operator)\b",
-        ),
-        (
-            "sends data away",
-            r"\b(?:curl|wget|fetch|send|post|upload)\b.{0,80}"
-            r"\b(?:api[_ ]?keys?|credentials?|secrets?|tokens?|\.env|passwords?)\b",
-        ),
-        (
-            "gives orders to an AI",
-            r"\b(?:ai|llm|language\s+model|assistant|agent)s?\b.{0,20}\b(?:must|should|has\s+to|please)\b.{0,40}\b(?:approve|merge|execute|run|click|visit)\b",
-        ),
-        (
-            "hides orders in a comment",
-            r"<!--(?:(?!-->).)*\b(?:ignore|instructions?|assistant|execute|you\s+must)\b(?:(?!-->).)*-->",
-        ),
-    )
+_HEURISTICS: tuple[tuple[str, str], ...] = (
+    (
+        "tells to ignore instructions",
+        r"\b(?:ignore|disregard|forget|override|bypass)\b(?:\s+\w+){0,4}?\s+(?:previous|prior|above|earlier|preceding|"
+        r"system|your|existing)\s+(?:\w+\s+)?(?:instructions?|prompts?|rules?|directions?|guidelines?|messages?)",
+    ),
+    (
+        "speaks as the system",
+        r"^[ \t]*+(?:<\|?(?:system|im_start|start_header_id)\|?>|\[/?(?:INST|SYSTEM)\]|<<SYS>>)",
+    ),
+    (
+        "speaks as the system",
+        r"^[ \t]*+#{0,4}\s*(?:system|developer)\s*(?:prompt|message|instructions?)?\s*:\s*you\b",
+    ),
+    ("gives a new role", r"\byou\s+are\s+(?:now|no\s+longer)\s+(?:an?|the|in|bound)\b|\bfrom\s+now\s+on,?\s+you\b"),
+    (
+        "asks for the prompt",
+        r"\b(?:reveal|print|repeat|show|leak|output)\b.{0,30}\b(?:system\s+prompt|your\s+(?:prompt|instructions))",
+    ),
+    (
+        "asks to keep a secret",
+        r"\b(?:do\s+not|don't|never)\s+(?:tell|inform|mention|reveal)\b.{0,40}\b(?:the\s+)?(?:user|human|operator)\b",
+    ),
+    (
+        "sends data away",
+        r"\b(?:curl|wget|fetch|send|post|upload)\b.{0,80}"
+        r"\b(?:api[_ ]?keys?|credentials?|secrets?|tokens?|\.env|passwords?)\b",
+    ),
+    (
+        "gives orders to an AI",
+        r"\b(?:ai|llm|language\s+model|assistant|agent)s?\b.{0,20}\b(?:must|should|has\s+to|please)\b.{0,40}\b(?:approve|merge|execute|run|click|visit)\b",
+    ),
+    (
+        "hides orders in a comment",
+        r"<!--(?:(?!-->).)*\b(?:ignore|instructions?|assistant|execute|you\s+must)\b(?:(?!-->).)*-->",
+    ),
 )
 
 
@@ -168,7 +166,11 @@ class PromptInjection(Params):
 
 
 def prompt_injection(params: PromptInjection, piece: Piece) -> Verdict:
-    found = [(match.start(), name) for name, pattern in _HEURISTICS for match in pattern.finditer(piece.text)]
+    found = [
+        (match.start(), name)
+        for name, pattern in _HEURISTICS
+        for match in patterns.find_all(pattern, ("i", "m"), piece.text, 100)
+    ]
     score, threshold = float(len(found)), float(params.threshold)
     if len(found) < params.threshold:
         return Verdict(True, "nothing suspicious (heuristic)", (), score, threshold)

@@ -38,7 +38,10 @@ def json_kind(params: Json, piece: Piece) -> Verdict:
 
 
 class Yaml(Params):
-    """Passes when the text is one YAML 1.2 document with at most 100 aliases; a surrounding fence as for `json`."""
+    """Passes when the text is one YAML 1.2 document, of at most 100,000 characters and 100 aliases.
+
+    A surrounding fence is as for `json`.
+    """
 
     fence: bool = Field(default=True, description="whether one surrounding code fence is allowed")
 

@@ -211,7 +211,7 @@ def _search(value: str, params: _Values, text: str) -> re.Match[str] | None:
     return _literal(value, params.ignore_case, params.word).search(text)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=512)
 def _literal(value: str, ignore_case: bool, word: bool) -> re.Pattern[str]:
     """A pattern for the very text: it cannot explode, so plain `re` is enough."""
     body = re.escape(value)

@@ -66,7 +66,7 @@ def sentence_count(params: SentenceCount, piece: Piece) -> Verdict:
 
 
 class ParagraphCount(Range):
-    """Counts paragraphs that are not empty, parted by `separator`: `blank` lines, or `stars`, a `***` that stands alone.
+    """Counts paragraphs that are not empty, parted by `separator`: `blank` lines, or `stars`: `***` standing alone.
 
     With `nth` and `first_word`, that paragraph (1-based) must also start with the word, in any case; only quotation
     marks may stand before it.
