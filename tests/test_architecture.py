@@ -33,6 +33,7 @@ RANKS = {
 }
 # Importing package -> a package of its own rank that it may import all the same, and why.
 NEIGHBOURS = {
+    ("bootstrap", "check"): "only settings and playbooks that hold together are put in force",
     ("bootstrap", "starter"): "a new HQ is laid down from the starter",
 }
 
