@@ -137,6 +137,11 @@ def _nothing(draft: Draft, fields: dict[str, Any], speaker: Speaker, now: dateti
     return "looked"
 
 
+def _adopt(draft: Draft, fields: dict[str, Any], speaker: Speaker, now: datetime) -> str:
+    """Said while history is held, the loop has heard it before the desk does."""
+    return "nothing to adopt: no record is missing from main"
+
+
 _TaskWord = Callable[[Draft, Task, dict[str, Any], Speaker, datetime], str]
 _HqWord = Callable[[Draft, dict[str, Any], Speaker, datetime], str]
 _FOR_TASK: dict[str, _TaskWord] = {
@@ -147,4 +152,10 @@ _FOR_TASK: dict[str, _TaskWord] = {
     "reject": _reject,
     "approve": _approve,
 }
-_FOR_HQ: dict[str, _HqWord] = {"retry-many": _retry_many, "pause": _pause, "resume": _resume, "look": _nothing}
+_FOR_HQ: dict[str, _HqWord] = {
+    "retry-many": _retry_many,
+    "pause": _pause,
+    "resume": _resume,
+    "look": _nothing,
+    "adopt": _adopt,
+}
