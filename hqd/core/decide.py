@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hqd.core.ask import question
 from hqd.core.flow import group_of, next_move
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park
 from hqd.core.recovery import DEFAULTS
@@ -20,7 +21,7 @@ from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
 from hqd.model.duration import seconds
 from hqd.model.failure import Failure, Outcome, ParkReason
-from hqd.model.playbook import Playbook, Step
+from hqd.model.playbook import Playbook, Step, StepKind
 from hqd.model.record import Claim, Event, EventKind, Hold, Phase
 from hqd.model.task import State
 
@@ -65,6 +66,9 @@ class LiftHold:
     name: str
     why: str
 
+
+WITHOUT_WORKER = frozenset({StepKind.ASK})
+"""Kinds of steps that are done by the decision itself."""
 
 Action = Happen | Start | LandWork | HoldUp | LiftHold
 
@@ -179,8 +183,11 @@ def _claims(claims: list[tuple[Task, ClaimStep]], board: Board, now: datetime) -
     probed: set[str] = set()
     actions: list[Action] = []
     for task, move in sorted(claims, key=_order):
+        if place_of(task, move, board, now)[2].kind in WITHOUT_WORKER:
+            actions.extend(_at_once(task, move, board, now))
+            continue
         if free <= 0:
-            break
+            continue
         verdict = _startable(task, move, board, agents, groups, probed, now)
         if isinstance(verdict, Park):
             actions.append(Happen(task.id, park(verdict.reason, verdict.missing, now, task)))
@@ -188,6 +195,18 @@ def _claims(claims: list[tuple[Task, ClaimStep]], board: Board, now: datetime) -
             actions.append(verdict)
             free -= 1
     return actions
+
+
+def _at_once(task: Task, move: ClaimStep, board: Board, now: datetime) -> Iterable[Action]:
+    """Steps that need no worker and no slot: claimed and finished in the same batch, so that no crash comes between."""
+    rules, playbook, step = place_of(task, move, board, now)
+    if any(hold.name not in board.probing for hold in holds_on(board, rules, playbook, step, None)):
+        return ()
+    claim = Happen(task.id, _claim_event(task, move, board, rules, playbook, step, None, now))
+    try:
+        return (claim, Happen(task.id, question(task, step, board, now)))
+    except ExpressionFault as fault:
+        return (Happen(task.id, park(ParkReason.EXPRESSION, f"step {step.name}: {fault.message}", now, task)),)
 
 
 def _order(item: tuple[Task, ClaimStep]) -> tuple[int, bool, str]:

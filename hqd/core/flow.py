@@ -21,7 +21,7 @@ from hqd.model.playbook import Playbook, Route, Step, StepKind
 from hqd.model.record import Event, Finding, Phase
 from hqd.model.task import State
 
-_LATER = frozenset({StepKind.ASK, StepKind.RUN, StepKind.SPAWN})
+_LATER = frozenset({StepKind.RUN, StepKind.SPAWN})
 """Kinds of steps that parse, and that this version does not carry out yet."""
 
 

@@ -138,7 +138,7 @@ class Batch:
         """The files that stand beside a task for people: why it is blocked, what it came to."""
         path, title = layout.note_path(after.id), after.document.title
         if record.to is State.BLOCKED and before.state is not State.BLOCKED:
-            writes.append((path, write_note(record, after.id, title)))
+            writes.append((path, write_note(record, after.id, title, record.choices)))
         elif before.state is State.BLOCKED and record.to is not State.BLOCKED:
             deletes.append(path)
         if record.to is State.DONE:

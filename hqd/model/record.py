@@ -254,6 +254,7 @@ class Event(Value):
     reason: ParkReason | None = None
     missing: str | None = None
     answer: str | None = None
+    choices: tuple[str, ...] = ()  # what an `asked` question may be answered with; empty: any text
     children: tuple[str, ...] = ()
     review: ReviewState | None = None
     items: tuple[str, ...] = ()  # ids of review items in this feedback
