@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hqd.adapters.branches import GitBranches
+from hqd.adapters.branches.leftovers import clear as clear_leftovers
 from hqd.adapters.checkout import GitCheckout
 from hqd.adapters.git import GitFailed
 from hqd.adapters.history import GitHistory
@@ -27,11 +28,18 @@ from hqd.adapters.sparse import Sparse
 from hqd.check import check_reader
 from hqd.codec import layout
 from hqd.daemon import spool
-from hqd.daemon.attempt import Workshop
+from hqd.daemon.accepted import Accepted
 from hqd.daemon.loop import Loop
 from hqd.daemon.parts import Display, Parts
 from hqd.daemon.rulebook import Reader, Rulebook
+from hqd.daemon.workshop import Workshop
 from hqd.errors import Misconfigured, NotAnHQ, RepositoryBusy
+from hqd.gates.asking import Asker
+from hqd.gates.cache import Verdicts
+from hqd.gates.calibration import committed
+from hqd.gates.kind import Doors
+from hqd.gates.plugins import installed
+from hqd.gates.registry import Registry, no_calibration
 from hqd.model.board import Rules
 from hqd.model.problem import Problem
 from hqd.model.record import Person, Pin
@@ -137,6 +145,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     prepare(repository)
     writer = Writer(repository)
     stack.callback(writer.close)
+    clear_leftovers(repository)
     ledger = stack.enter_context(GitLedger(writer))
     upkeep = Upkeep(repository, ledger)
     stack.callback(upkeep.close)
@@ -153,11 +162,12 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     agents = agent_adapters(hq.root, env, found, settings, scratch, stack)
     shop = Workshop(
         agents=agents,
-        gates=_gates_of(env, agents),
+        gates=_gates_of(hq, agents, found),
         copies=_copies(repository, cache, env, settings),
         branches=hq.branches,
         history=hq.history,
         secrets=found.known,
+        accepted=Accepted(hq.history),
         scratch=scratch,
     )
     executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="hqd-worker")
@@ -231,31 +241,47 @@ def agent_adapters(
     }
 
 
-def gate_registry(env: Mapping[str, str], settings: Settings | None, agents: Mapping[str, Agent] | None) -> Gates:
-    """The gate catalogue with plug-ins; with `settings`, its named gates and judges work too."""
-    from hqd.gates.asking import Asker
-    from hqd.gates.kind import Doors
-    from hqd.gates.plugins import installed
-    from hqd.gates.registry import Registry
+def gate_registry(
+    env: Mapping[str, str],
+    settings: Settings | None,
+    agents: Mapping[str, Agent] | None,
+    read: Callable[[str], bytes | None] | None = None,
+    known: frozenset[str] = frozenset(),
+    verdicts: Verdicts | None = None,
+) -> Gates:
+    """The gate catalogue with plug-ins; with `settings`, its named gates and judges work too.
 
+    `read` gives files of main: the calibrations by which judges earned `enforce`.
+    """
     asks = None
     if settings is not None and agents is not None:
         asks = Asker(settings.agents, lambda each: agents[each.provider])
-    doors = Doors(programs=LocalPrograms(), env=env, asks=asks)
-    return Registry(doors=doors, plugins=installed(), named=settings.gates if settings is not None else None)
+    doors = Doors(programs=LocalPrograms(), env=env, asks=asks, known_secrets=tuple(known))
+    return Registry(
+        doors=doors,
+        plugins=installed(),
+        named=settings.gates if settings is not None else None,
+        calibrations=committed(read) if read is not None else no_calibration,
+        cache=verdicts,
+    )
 
 
-def _gates_of(env: Mapping[str, str], agents: Mapping[str, Agent]) -> Callable[[Rules], Gates]:
+def _gates_of(hq: Hq, agents: Mapping[str, Agent], found: EnvironmentSecrets) -> Callable[[Rules], Gates]:
     """The registry of each pin's rules; hqd.toml may change its named gates while tasks are under way."""
     kept: dict[Pin, Gates] = {}
+    verdicts = Verdicts(folder=hq.root / layout.CACHE / "gates")
+
+    def read(path: str) -> bytes | None:
+        return hq.history.tree(hq.repository.tip()).read(path)
 
     def gates(rules: Rules) -> Gates:
-        found = kept.get(rules.pin)
-        if found is None:
+        made = kept.get(rules.pin)
+        if made is None:
             if len(kept) > 20:
                 kept.clear()
-            found = kept[rules.pin] = gate_registry(env, rules.settings, agents)
-        return found
+            made = gate_registry(hq.env, rules.settings, agents, read, found.known(), verdicts)
+            kept[rules.pin] = made
+        return made
 
     return gates
 

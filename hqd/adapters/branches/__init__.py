@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hqd.adapters.branches import contents, delivery, walk
 from hqd.adapters.branches.landings import Landings, Review
+from hqd.adapters.branches.leftovers import marked
 from hqd.adapters.branches.merges import merge, scratch, unchanged_by
 from hqd.adapters.git import DURABLE, GitFailed, trouble
 from hqd.adapters.repository import GitRepository
@@ -147,7 +148,8 @@ class GitBranches:
                 lines.append(f"update {ref} {new} {old}" if old else f"create {ref} {new}")
         lines += ["prepare", "commit"]
         try:
-            self._git.quick(*DURABLE, "update-ref", "--stdin", stdin=walk.raw("\n".join(lines) + "\n"))
+            with marked(self._repository.private):
+                self._git.quick(*DURABLE, "update-ref", "--stdin", stdin=walk.raw("\n".join(lines) + "\n"))
         except GitFailed as failed:
             raise trouble(failed.stderr) or failed from failed
 
