@@ -7,7 +7,8 @@ import re
 import subprocess
 import threading
 from collections import OrderedDict
-from typing import IO, cast
+from collections.abc import Mapping
+from typing import IO, Any, cast
 
 from hqd.adapters.git import Git, GitFailed
 
@@ -96,8 +97,7 @@ class Objects:
                 raise KeyError(oid)
             tree = parse_tree(found[2], self._id_bytes)
             self._trees[oid] = tree
-            if len(self._trees) > _TREES_KEPT:
-                self._trees.popitem(last=False)
+            _shorten(self._trees)
             return tree
 
     def root(self, commit: str) -> str:
@@ -111,9 +111,16 @@ class Objects:
                 raise KeyError(commit)
             root = commit if found[1] == "tree" else found[2][5 : found[2].index(b"\n")].decode()
             self._roots[commit] = root
-            if len(self._roots) > _TREES_KEPT:
-                self._roots.popitem(last=False)
+            _shorten(self._roots)
             return root
+
+    def learn(self, commit: str, root: str, trees: Mapping[str, RawTree]) -> None:
+        """Takes over what is known of a new commit, so that it need not be read."""
+        with self._lock:
+            self._trees.update(trees)
+            self._roots[commit] = root
+            _shorten(self._trees)
+            _shorten(self._roots)
 
     def _keep_blob(self, oid: str, data: bytes) -> None:
         if len(data) > _BLOB_TOO_LARGE_TO_KEEP:
@@ -142,3 +149,8 @@ class Objects:
         if len(data) != size + 1:
             raise EOFError("a cut answer")
         return words[0].decode(), words[1].decode(), data[:-1]
+
+
+def _shorten(kept: OrderedDict[str, Any]) -> None:
+    while len(kept) > _TREES_KEPT:
+        kept.popitem(last=False)

@@ -1,4 +1,4 @@
-"""A process that appends to the ledger until it is killed: `python ledger_child.py HQ JOURNAL SEED [BATCHES]`.
+"""A process that appends to the ledger until it is killed: `python ledger_child.py HQ JOURNAL SEED [BATCHES] [--wait]`.
 
 Every batch that `append` reported is written to JOURNAL, outside the repository, and fsynced: that is the oracle.
 """
@@ -54,12 +54,15 @@ def accept(root: Path, batch: str) -> Transition:
     )  # fmt: skip
 
 
-def main(root: Path, oracle: Path, seed: int, batches: int) -> None:
+def main(root: Path, oracle: Path, seed: int, batches: int, wait: bool) -> None:
     repo = GitRepository.open(root, dict(os.environ))
     writer = Writer(repo)
     ledger = GitLedger(writer)
     checkout = GitCheckout(repo, writer, ledger.finish)
     rng = random.Random(seed)
+    if wait:  # for a tracer to be attached: nothing of the start is to be killed
+        print("ready", flush=True)  # noqa: T201  # the test waits for this line
+        sys.stdin.readline()
     with oracle.open("a") as journal:
         for n in range(batches):
             batch = f"{seed}-{n}"
@@ -78,4 +81,5 @@ def main(root: Path, oracle: Path, seed: int, batches: int) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]) if len(sys.argv) > 4 else 10_000)
+    arguments = [argument for argument in sys.argv[1:] if argument != "--wait"]
+    main(Path(arguments[0]), Path(arguments[1]), int(arguments[2]), int([*arguments, "10000"][3]), "--wait" in sys.argv)

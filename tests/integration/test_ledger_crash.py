@@ -38,11 +38,11 @@ def hq(hq_repo: Path) -> Path:
     return hq_repo
 
 
-def child(hq: Path, oracle: Path, seed: int, *more: str, prefix: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
-    env = dict(os.environ) | {"PYTHONPATH": str(ROOT)}
+def child(hq: Path, oracle: Path, seed: int, *more: str, path: str = "") -> subprocess.Popen[bytes]:
+    env = dict(os.environ) | {"PYTHONPATH": str(ROOT)} | ({"PATH": path} if path else {})
     return subprocess.Popen(
-        [*prefix, sys.executable, str(CHILD), str(hq), str(oracle), str(seed), *more],
-        env=env, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        [sys.executable, str(CHILD), str(hq), str(oracle), str(seed), *more],
+        env=env, start_new_session=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
 
 
@@ -316,34 +316,83 @@ def test_a_dead_git_child_is_replaced(hq: Path) -> None:
         desk.assert_sound()
 
 
-CALLS = ["openat", "write", "pwrite64", "link", "unlink", "rename", "fsync", "fdatasync", "close", "ftruncate"]
+CALLS = ["openat", "write", "pwrite64", "link", "unlink", "rename", "fsync", "fdatasync", "ftruncate", "close"]
+
+
+def traced(call: str, n: int) -> list[str]:
+    return [
+        str(STRACE),
+        "-qq",
+        "-o",
+        "/dev/null",
+        "-e",
+        f"trace={call}",
+        "-e",
+        f"inject={call}:signal=SIGKILL:when={n}",
+    ]
+
+
+def fresh(hq: Path, root: Path) -> Path:
+    shutil.rmtree(root, ignore_errors=True)
+    shutil.copytree(hq, root, symlinks=True)
+    return root
+
+
+def assert_mended(root: Path, oracle: Path) -> None:
+    with Desk.open(root) as desk:
+        assert_nothing_lost(desk, oracle)
+        desk.append(write("workspace/files/after", "x"))
 
 
 @pytest.mark.crash
 @pytest.mark.skipif(STRACE is None, reason="needs strace")
-@pytest.mark.parametrize("who", ["hqd", "git"])
 @pytest.mark.parametrize("call", CALLS)
-def test_killed_at_every_system_call_of_a_batch(hq: Path, tmp_path: Path, call: str, who: str) -> None:
-    """SIGKILL at the N-th call of a kind, N rising until the process ends unharmed."""
-    survived = False
-    step = {"openat": 40, "close": 60}.get(call, 3) if who == "hqd" else 1
-    for n in range(1, 4000, step):
-        root, oracle = tmp_path / "hq-n", tmp_path / f"oracle-{n}"
-        shutil.rmtree(root, ignore_errors=True)
-        shutil.copytree(hq, root, symlinks=True)
-        follow = ("-f",) if who == "git" else ()
-        trace = (str(STRACE), *follow, "-qq", "-o", "/dev/null", "-e", f"trace={call}")
-        prefix = (*trace, "-e", f"inject={call}:signal=SIGKILL:when={n}")
-        process = child(root, oracle, 1, "3", prefix=prefix)
-        _, said = process.communicate(timeout=60)
-        with Desk.open(root) as desk:
-            assert_nothing_lost(desk, oracle)
-            desk.append(write("workspace/files/after", "x"))
+def test_hqd_killed_at_every_system_call_of_two_batches(hq: Path, tmp_path: Path, call: str) -> None:
+    """SIGKILL at the N-th call of a kind in hqd itself, N rising until it ends unharmed; its gits live on."""
+    for n in range(1, 500):
+        root, oracle = fresh(hq, tmp_path / "hq-n"), tmp_path / f"oracle-{n}"
+        process = child(root, oracle, 1, "2", "--wait")
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ready\n"
+        tracer = subprocess.Popen([*traced(call, n), "-p", str(process.pid)], stderr=subprocess.DEVNULL)
+        wait_until(lambda process=process: "TracerPid:\t0" not in Path(f"/proc/{process.pid}/status").read_text())
+        process.communicate(b"go\n", timeout=60)
+        tracer.wait(timeout=60)
+        assert_mended(root, oracle)
         if process.returncode == 0:
-            survived = True
-            break
-        assert b"Traceback" not in said or who == "git", said.decode()
-    assert survived
+            print(f"survived {call} {n}")
+            return
+        assert process.returncode == -signal.SIGKILL
+    raise AssertionError("it never ended unharmed")
+
+
+@pytest.mark.crash
+@pytest.mark.skipif(STRACE is None, reason="needs strace")
+@pytest.mark.parametrize("command", ["fast-import", "update-ref", "read-tree"])
+@pytest.mark.parametrize("call", [call for call in CALLS if not call.startswith("p")])
+def test_a_git_of_ours_killed_at_every_system_call(hq: Path, tmp_path: Path, call: str, command: str) -> None:
+    """SIGKILL at the N-th call of a kind in one git command, and of the hqd that started it a moment later."""
+    real, bin_ = shutil.which("git"), tmp_path / "bin"
+    bin_.mkdir()
+    for n in range(1, 500):
+        root, oracle, mark = fresh(hq, tmp_path / "hq-n"), tmp_path / f"oracle-{n}", tmp_path / f"killed-{n}"
+        wrapper = bin_ / "git"
+        strace = " ".join(traced(call, n))
+        wrapper.write_text(
+            f'#!/bin/sh\nfor word; do case "$word" in {command})\n'
+            f'{strace} {real} "$@"\ncode=$?\n[ $code = 137 ] && touch {mark}\nexit $code;; esac; done\n'
+            f'exec {real} "$@"\n'
+        )
+        wrapper.chmod(0o755)
+        process = child(root, oracle, 1, "2", path=f"{bin_}:{os.environ['PATH']}")
+        wait_until(lambda process=process, mark=mark: process.poll() is not None or mark.exists())
+        process.kill()
+        process.communicate()
+        assert_mended(root, oracle)
+        if not mark.exists():
+            print(f"{command} survived {call} {n}")
+            return
+    raise AssertionError("it was always killed")
 
 
 def refusal(desk: Desk, *transitions: Transition) -> CannotCommit | None:

@@ -40,8 +40,12 @@ class FastImport:
         self._commits = 0
         self.packs = 0
 
-    def build(self, base: str, transitions: Sequence[Transition], modes: Sequence[Sequence[str]]) -> tuple[str, ...]:
-        """The ids of one new commit per transition, on top of `base`. `modes[i][j]`: of transition i's write j.
+    def build(
+        self, base: str, transitions: Sequence[Transition], modes: Sequence[Sequence[str]]
+    ) -> tuple[tuple[str, ...], str]:
+        """(ids of one new commit per transition on top of `base`, root tree of the last).
+
+        `modes[i][j]`: of transition i's write j.
 
         Raises CannotCommit for a full or read-only disk, GitFailed for all else, after one more try.
         """
@@ -65,7 +69,9 @@ class FastImport:
         if errors is not None:
             errors.close()
 
-    def _build(self, base: str, transitions: Sequence[Transition], modes: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    def _build(
+        self, base: str, transitions: Sequence[Transition], modes: Sequence[Sequence[str]]
+    ) -> tuple[tuple[str, ...], str]:
         if self._process is None:
             self._start()
         process = cast("subprocess.Popen[bytes]", self._process)
@@ -77,19 +83,21 @@ class FastImport:
             script += commit_script(transition, mark, of_writes)
         script.append(b"checkpoint\n")
         script += [b"get-mark :%d\n" % mark for mark in range(1, len(transitions) + 1)]
+        script.append(b'ls :%d ""\n' % len(transitions))
         self._tip = None
         try:
             to.write(b"".join(script))
             to.flush()
-            ids = tuple(self._id(back) for _ in transitions)
+            ids = tuple(self._line(back) for _ in transitions)
+            root = self._line(back).split()
         except (OSError, EOFError) as fault:
             raise self._failure(fault) from fault
         self._tip = ids[-1]
         self._commits += len(ids)
         self.packs += 1
-        return ids
+        return ids, root[2] if len(root) == 3 else ""
 
-    def _id(self, back: IO[bytes]) -> str:
+    def _line(self, back: IO[bytes]) -> str:
         line = back.readline()
         if not line.endswith(b"\n"):
             raise EOFError("fast-import ended")

@@ -26,6 +26,7 @@ from hqd.adapters.history import GitTree
 from hqd.adapters.ledger.fastimport import FastImport
 from hqd.adapters.ledger.index_lock import IndexLock
 from hqd.adapters.ledger.journal import Move, WrittenOut
+from hqd.adapters.ledger.known_trees import known_trees
 from hqd.adapters.ledger.moving import Mover, Survey
 from hqd.adapters.ledger.recover import Recovery, clear_ref_locks
 from hqd.adapters.ledger.refs import RefMover, sync_folder
@@ -59,7 +60,8 @@ class GitLedger:
         self._recovery = Recovery(writer, self._mover)
         self._left_alone: dict[str, None] = {}
         self._opened = time.monotonic()
-        self._recover(sleep)
+        self._sleep = sleep
+        self._recover()
 
     def __enter__(self) -> GitLedger:
         return self
@@ -146,11 +148,11 @@ class GitLedger:
                 self._close_move(move.new, kept)
                 lock.release()
 
-    def _recover(self, sleep: Callable[[float], None]) -> None:
+    def _recover(self) -> None:
         """What the ledger does about a crash before its first append."""
         move = self._writer.journal.pending
         if move is not None:
-            clear_ref_locks(self._writer, move, _REF_LOCK_GRACE, sleep)
+            clear_ref_locks(self._writer, move, _REF_LOCK_GRACE, self._sleep)
         try:
             self.finish()
             if self._writer.previous_boot not in (None, self._writer.boot) and self._repo.occupied() is None:
@@ -179,7 +181,11 @@ class GitLedger:
     def _build(self, base: str, transitions: Sequence[Transition], planned: Sequence[Change]) -> tuple[str, ...]:
         runnable = {change.path for change in planned if change.new is not None and change.new[0] != FILE}
         modes = [["100755" if path in runnable else FILE for path, _ in each.writes] for each in transitions]
-        ids = self._fast.build(base, transitions, modes)
+        ids, root = self._fast.build(base, transitions, modes)
+        objects = self._repo.objects
+        computed, trees = known_trees(objects, objects.root(base), planned, self._repo.object_format)
+        if computed == root:
+            objects.learn(ids[-1], root, trees)
         sync_folder(self._repo.common_dir / "objects" / "pack")
         return ids
 
@@ -191,6 +197,8 @@ class GitLedger:
         except (GitFailed, CannotCommit) as failed:
             fault = failed
         if fault is not None:
+            if isinstance(fault, GitFailed) and "fatal:" not in fault.stderr:  # it was killed, and left its locks
+                clear_ref_locks(self._writer, move, _REF_LOCK_GRACE, self._sleep)
             tip = self._repo.tip()
             if tip != move.new:
                 self._writer.journal.end()
