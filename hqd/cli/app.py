@@ -17,10 +17,9 @@ __all__ = ["app", "command"]
 
 app = typer.Typer(
     name="hqd",
-    help="Files in, checked and reviewed results out, all of it in git. An HQ is a git repository with an hqd.toml.",
     epilog="Start with `hqd demo`, or `hqd init PATH`. Exit codes: 0 ok, 1 failure or red gate, 2 usage, "
     "75 try again later, 78 a file must be changed by a person.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
@@ -42,8 +41,10 @@ def hqd(
     ] = None,
     version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print it.")] = False,
 ) -> None:
-    """hqd runs the work of agents and keeps all of it in git."""
+    """Files in, checked and reviewed results out, all of it in git. An HQ is a git repository with an hqd.toml."""
     context.obj = Call(os.environ, Path.cwd(), hq)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 for group in (daemon, board, words, files, workshop):

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 
 from hqd.adapters.git import DURABLE, GitFailed
 from hqd.adapters.history import GitHistory
-from hqd.adapters.instance import daemon_alive
 from hqd.adapters.repository import GitRepository
 from hqd.bootstrap import gate_registry
 from hqd.check import check_reader
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.edits import Edit, FolderReader, edits
-from hqd.cli.words import person
+from hqd.cli.words import look, person
 from hqd.core.secret_scan import scan
-from hqd.daemon import spool
-from hqd.daemon.spool import Request
 from hqd.errors import EXIT_FAILURE, EXIT_OK, SecretFound, Temporary
 from hqd.model.problem import Problem
 
@@ -50,7 +46,7 @@ def apply(call: Call, *, message: str | None, dry_run: bool) -> int:
             return EXIT_OK
         commit = commit_edits(repo, changed, message or subject(changed), call)
         terminal.say(f"in force as of {commit[:12]}")
-        _wake(repo, call)
+        look(repo, call.env)
     return EXIT_OK
 
 
@@ -101,9 +97,3 @@ def _refuse_secrets(repo: GitRepository, changed: tuple[Edit, ...]) -> None:
 def _print(problems: tuple[Problem, ...]) -> None:
     for problem in problems:
         terminal.say(str(problem))
-
-
-def _wake(repo: GitRepository, call: Call) -> None:
-    """A daemon looks at once instead of at its next round."""
-    if daemon_alive(repo.private) is not None:
-        spool.send(repo.private, Request(secrets.token_hex(8), "look", None, person(repo, call.env), {}))

@@ -7,6 +7,7 @@ import secrets
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,9 @@ from hqd.model.record import Person
 PATIENCE = 60.0
 """Seconds that a living daemon gets to answer."""
 
+MOST_TURNS = 3
+"""How often a word is tried here, where no daemon runs and something stands in the way."""
+
 _IDENTITY = re.compile(r"(?P<name>.*?) <(?P<email>[^<>]*)> \d+ [-+]\d{4}")
 
 
@@ -36,6 +40,7 @@ def word(call: Call, name: str, task: str | None, fields: Mapping[str, Any], *, 
             person=person(repo, call.env),
             fields={key: value for key, value in fields.items() if value is not None},
         )
+        sweep(repo.private)
         place = spool.send(repo.private, request)
         if not wait and daemon_alive(repo.private) is not None:
             terminal.say(f"said: {name}" + (f" {task}" if task else ""))
@@ -63,15 +68,18 @@ def _told(reply: Reply) -> int:
 def _reply(repo: GitRepository, place: Path, request: Request, call: Call) -> Reply:
     """Waits for the daemon; where none runs, does a turn of its own. A daemon that starts or ends meanwhile is well."""
     until = time.monotonic() + PATIENCE
+    quiet, turns = _Quiet(), 0
     while time.monotonic() < until:
         reply = spool.take_reply(place)
         if reply is not None:
             return reply
         if daemon_alive(repo.private) is None:
-            answer_here(call)
+            turns += answer_here(call, quiet)
             reply = spool.take_reply(place)
             if reply is not None:
                 return reply
+            if turns >= MOST_TURNS:
+                raise Temporary(quiet.last or "hqd cannot act now", remedy="then say it again")
         time.sleep(0.03)
     raise Temporary(
         f"the daemon did not answer {request.word!r} within {PATIENCE:.0f} s",
@@ -79,29 +87,51 @@ def _reply(repo: GitRepository, place: Path, request: Request, call: Call) -> Re
     )
 
 
-def answer_here(call: Call) -> None:
-    """One turn that starts no work, under the HQ's lock. Another process that has it answers instead."""
+def answer_here(call: Call, quiet: _Quiet) -> int:
+    """A turn that starts no work, under the HQ's lock: 1. Another process has the lock and answers instead: 0."""
     from hqd.bootstrap import answer_without_daemon
 
     try:
-        answer_without_daemon(call.root(), call.env, _Quiet())
+        answer_without_daemon(call.root(), call.env, quiet)
     except AlreadyRunning:
+        return 0
+    return 1
+
+
+def look(repo: GitRepository, env: Mapping[str, str]) -> None:
+    """A living daemon looks at once instead of at its next round; waits a moment until it has."""
+    if daemon_alive(repo.private) is None:
         return
+    request = Request(f"{time.time_ns():x}-look", "look", None, person(repo, env), {})
+    place = spool.send(repo.private, request)
+    until = time.monotonic() + 5.0
+    while spool.take_reply(place) is None:
+        if time.monotonic() > until:
+            spool.withdraw(repo.private, request.id)
+            return
+        time.sleep(0.02)
+
+
+def sweep(private: Path) -> None:
+    """Takes away replies that nobody has come for in an hour."""
+    before = time.time() - 3600
+    for path in (private / spool.REPLIES).glob("*.json"):
+        with suppress(FileNotFoundError):
+            if path.stat().st_mtime < before:
+                path.unlink()
 
 
 class _Quiet:
-    """Port Display of a turn that nobody looks at: only what stands in the way is told, once."""
+    """Port Display of a turn that nobody looks at: keeps what stands in the way."""
 
     def __init__(self) -> None:
-        self._said: set[str] = set()
+        self.last = ""
 
     def committed(self, written: object, commits: object) -> None:
         """The reply says it."""
 
     def note(self, text: str) -> None:
-        if text not in self._said:
-            self._said.add(text)
-            sys.stderr.write(f"hqd: {one_line(text)}\n")
+        self.last = text
 
     def doing(self, rows: object, waiting: int) -> None:
         """Nothing is in flight."""

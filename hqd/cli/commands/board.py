@@ -14,7 +14,9 @@ At = Annotated[str | None, typer.Option("--at", metavar="REV", help="The board a
 
 
 def status(context: typer.Context, every: Every = False, at: At = None, as_json: Json = False) -> None:
-    """The board: what is open, what it waits for, what is held, what is to mend.
+    """The board: open tasks, what they wait for, what to mend.
+
+    Works beside a running daemon and without one.
 
     Example: hqd status --json
     """
@@ -35,7 +37,9 @@ def show(
     manifest: Annotated[bool, typer.Option("--manifest", help="Print what the prompt was made of.")] = False,
     as_json: Json = False,
 ) -> None:
-    """One task with every attempt, open or ended; or one file of an attempt, as it is.
+    """One task with every attempt, or one file of an attempt.
+
+    Open tasks and ended ones.
 
     Example: hqd show names --attempt 2 --prompt
     """
@@ -55,7 +59,7 @@ def log(
     limit: Annotated[int, typer.Option("-n", "--limit", min=0, help="At most so many events; 0: all.")] = 30,
     as_json: Json = False,
 ) -> None:
-    """The history of main as a ledger, newest first; of one task, or of all.
+    """The history, newest first, of one task or of all.
 
     Example: hqd log names -n 0
     """
@@ -65,7 +69,9 @@ def log(
 
 
 def why(context: typer.Context, task: Task, as_json: Json = False) -> None:
-    """Why a task is where it is: what is missing, who must act, what was tried, what comes next.
+    """Why a task is where it is, and what moves it on.
+
+    What is missing, who must act, what was tried, what it cost, what comes next.
 
     Example: hqd why names
     """

@@ -26,7 +26,9 @@ def init(
     minimal: Annotated[bool, typer.Option("--minimal", help="Without the sample playbooks.")] = False,
     agent: Annotated[AgentKind | None, typer.Option("--agent", help="Who works; asked for on a terminal.")] = None,
 ) -> None:
-    """Make an HQ: a git repository with hqd.toml, folders, playbooks and a first commit.
+    """Make an HQ.
+
+    A git repository with hqd.toml, folders, playbooks and a first commit.
 
     Example: hqd init ~/hq --agent claude
     """
@@ -36,14 +38,22 @@ def init(
     finish(init(call.cwd / path, call.env, minimal=minimal, agent=agent.value if agent is not None else None))
 
 
-def demo(context: typer.Context) -> None:
-    """The guided tour on recorded agents: real daemon, real git, a caught failure, a retry, a review, a lesson.
+def demo(
+    context: typer.Context,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help="Leave the HQ of the tour in this new folder.")
+    ] = None,
+) -> None:
+    """The guided tour on recorded agents.
+
+    Real daemon, real git, a caught failure, a retry, a review, a lesson.
 
     Example: hqd demo
     """
     from hqd.cli.demo import demo
 
-    finish(demo(call_of(context).env))
+    call = call_of(context)
+    finish(demo(call.env, keep=call.cwd / keep if keep is not None else None))
 
 
 def run(
@@ -52,7 +62,9 @@ def run(
         bool, typer.Option("--until-idle", help="End when only a human, a date or a provider could move anything.")
     ] = False,
 ) -> None:
-    """The daemon, in the foreground. Ends with Ctrl-C or SIGTERM; with 75 where another one runs, or a hold stands.
+    """The daemon, in the foreground.
+
+    Ends with Ctrl-C or SIGTERM; exit 75 where another one runs, or a hold stands.
 
     Example: hqd run --until-idle
     """

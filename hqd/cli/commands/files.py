@@ -20,9 +20,11 @@ def check(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Check files as they stand on disk: file:line: key: message.
+    """Check files as they stand on disk, without running them.
 
-    Exit 1 where there is an error. Example: hqd check playbooks/newsletter.toml
+    Prints file:line: key: message, sorted. Exit 1 where there is an error.
+
+    Example: hqd check playbooks/newsletter.toml
     """
     from hqd.cli.check import check
 
@@ -36,7 +38,9 @@ def apply(
 ) -> None:
     """Put edits of settings, playbooks and lessons in force.
 
-    They are checked, then exactly they are committed in your name. Example: hqd apply -m "Ask for two sources"
+    They are checked, then exactly they are committed in your name.
+
+    Example: hqd apply -m "Ask for two sources"
     """
     from hqd.cli.apply import apply
 

@@ -26,7 +26,9 @@ def add(
     playbook: Playbook = None,
     tag: Annotated[list[str] | None, typer.Option("--tag", metavar="TAG", help="With --title; repeatable.")] = None,
 ) -> None:
-    """Drop tasks into the inbox and print their paths. Nothing is overwritten.
+    """Drop tasks into the inbox and print their paths.
+
+    Nothing is ever overwritten.
 
     Example: hqd add --title "Five names for a bakery" --text "In a harbour town."
     """
@@ -38,7 +40,9 @@ def add(
 
 
 def approve(context: typer.Context, task: Task, no_wait: NoWait = False) -> None:
-    """Approve a review; unless it says otherwise, the work lands on main.
+    """Approve a review: the work lands.
+
+    With land = "never" only the flow goes on.
 
     Example: hqd approve names
     """
@@ -52,7 +56,9 @@ def request_changes(
     to: Annotated[str | None, typer.Option("--to", metavar="STEP", help="An earlier agent step.")] = None,
     no_wait: NoWait = False,
 ) -> None:
-    """Send reviewed work back to an agent step, with what has to change.
+    """Send reviewed work back, with what has to change.
+
+    It goes to the review's `on_changes` step, else to the last agent step before it.
 
     Example: hqd request-changes names -m "Shorter, and no puns."
     """
@@ -60,7 +66,9 @@ def request_changes(
 
 
 def reject(context: typer.Context, task: Task, message: Words = None, no_wait: NoWait = False) -> None:
-    """Turn a review down: the task is parked; retry it or drop it.
+    """Turn a review down.
+
+    The task is parked; retry it or drop it.
 
     Example: hqd reject names -m "We will not do this."
     """
@@ -73,7 +81,7 @@ def answer(
     text: Annotated[list[str], typer.Argument(metavar="TEXT", help="The answer, in as many words as it takes.")],
     no_wait: NoWait = False,
 ) -> None:
-    """Answer the question of a step or an agent; the task goes on.
+    """Answer a task's question; the task goes on.
 
     Example: hqd answer names "Rotterdam"
     """
@@ -88,7 +96,9 @@ def retry(
     step: Annotated[str | None, typer.Option("--from", metavar="STEP", help="Begin again at this step.")] = None,
     no_wait: NoWait = False,
 ) -> None:
-    """Un-park: a new round, with the settings and playbooks in force now.
+    """Un-park a task, or many: a new round begins.
+
+    With the settings and playbooks in force now.
 
     Example: hqd retry names --from draft; hqd retry --reason budget
     """
@@ -101,7 +111,9 @@ def retry(
 
 
 def drop(context: typer.Context, task: Task, message: Words = None, no_wait: NoWait = False) -> None:
-    """Cancel an open task; its file goes to dropped/, its work stays on its branch.
+    """Cancel an open task.
+
+    Its file goes to dropped/, its work stays on its branch.
 
     Example: hqd drop names -m "not needed any more"
     """
@@ -109,7 +121,9 @@ def drop(context: typer.Context, task: Task, message: Words = None, no_wait: NoW
 
 
 def pause(context: typer.Context, message: Words = None, no_wait: NoWait = False) -> None:
-    """Begin nothing new; what runs goes on. The same as a file workspace/PAUSED.
+    """Begin nothing new; what runs goes on.
+
+    The same as a file workspace/PAUSED.
 
     Example: hqd pause -m "until the price is settled"
     """
@@ -121,7 +135,7 @@ def resume(
     name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One hold; else the pause and all.")] = None,
     no_wait: NoWait = False,
 ) -> None:
-    """End the pause and lift holds, or lift one hold by its name.
+    """End the pause and lift holds, or one hold by name.
 
     Example: hqd resume agent-writer
     """
@@ -129,7 +143,9 @@ def resume(
 
 
 def adopt(context: typer.Context, no_wait: NoWait = False) -> None:
-    """Accept that main was rewritten and records are gone: hqd goes on from what is there now.
+    """Accept that main was rewritten and records are gone.
+
+    hqd goes on from what is there now.
 
     Example: hqd adopt
     """

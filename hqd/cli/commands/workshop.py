@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hqd.cli import names
 from hqd.cli.commands import Json, call_of, finish
 from hqd.errors import Usage
 
@@ -30,7 +31,9 @@ def gate(
 ) -> None:
     """Run gates on files; no task needed.
 
-    Exit 1 where one is red. Example: hqd gate --kind must_not_include --set values=TODO,TBD draft.md
+    Exit 1 where one is red.
+
+    Example: hqd gate --kind must_not_include --set values=TODO,TBD draft.md
     """
     given = words or []
     if kind is None and given[:1] == ["calibrate"]:
@@ -47,6 +50,48 @@ def gate(
     finish(gate(call_of(context), given, kind=kind, settings=set_ or (), task=task, as_json=as_json))
 
 
+def try_(
+    context: typer.Context,
+    playbook: Annotated[str, typer.Argument(metavar="PLAYBOOK", autocompletion=names.playbooks)],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A task.")],
+    replay: Annotated[
+        Path | None, typer.Option("--replay", metavar="JSONL", help="Recorded answers stand in for all agents.")
+    ] = None,
+    live: Annotated[bool, typer.Option("--live", help="Call the real agents.")] = False,
+    max_usd: Annotated[float, typer.Option("--max-usd", min=0.0, help="With --live: dollars at most.")] = 0.5,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the clone, to look around in it.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Try a playbook on a file, in a throw-away clone.
+
+    By the real daemon; your edits of playbooks count. Exit 1 where the task ends blocked.
+
+    Example: hqd try brief idea.md --replay a.jsonl
+    """
+    from hqd.cli.try_ import Trial, try_
+
+    if replay is not None and live:
+        raise Usage("--replay and --live exclude each other")
+    finish(try_(call_of(context), Trial(playbook, file, replay, live, max_usd), keep=keep, as_json=as_json))
+
+
+def doctor(
+    context: typer.Context,
+    agents: Annotated[bool, typer.Option("--agents", help="Ask each agent one tiny real question (it costs).")] = False,
+    as_json: Json = False,
+) -> None:
+    """Is this machine fit for this HQ.
+
+    Git, disk, locks, settings, agents, keys. Exit 1 where something fails.
+
+    Example: hqd doctor --agents
+    """
+    from hqd.cli.doctor import doctor
+
+    finish(doctor(call_of(context), ask_agents=agents, as_json=as_json))
+
+
 def register(app: typer.Typer) -> None:
-    for each in (gate,):
-        app.command()(each)
+    app.command()(gate)
+    app.command("try")(try_)
+    app.command()(doctor)
