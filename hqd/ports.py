@@ -111,6 +111,9 @@ class Copies(Protocol):
     def borrow(self, task: str, repo: str | None, base: str) -> AbstractContextManager[Copy]:
         """A clean copy at commit `base`. Raises Expected (setup failed, no space)."""
 
+    def forget(self, task: str) -> None:
+        """The task has ended: what only served to bring its attempts home may go."""
+
 
 class Branches(Protocol):
     """Task branches, reviews and landing: git's side of a pull request."""

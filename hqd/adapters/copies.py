@@ -73,7 +73,11 @@ class PooledCopies:
 
     def forget(self, task: str) -> None:
         """Drops the names under which a task's work was brought home; what a branch or main has, stays."""
-        git = self._repository.git
+        git, common = self._repository.git, self._repository.common_dir
+        packed = common / "packed-refs"  # most tasks bring no files home: two looks are cheaper than two processes
+        known = packed.read_bytes() if packed.exists() else b""
+        if not (common / WORK_REFS / task).exists() and f" {WORK_REFS}/{task}/".encode() not in known:
+            return
         refs = git.read("for-each-ref", "--format=%(refname)", f"{WORK_REFS}/{task}/").text.split()
         git.quick("update-ref", "--stdin", "-z", stdin=b"".join(f"delete {ref}\0\0".encode() for ref in refs))
 

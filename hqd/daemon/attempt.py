@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hqd.core.expressions import compile_text
@@ -23,29 +22,16 @@ from hqd.core.secret_scan import redact
 from hqd.core.typed import read as read_typed
 from hqd.daemon import gather
 from hqd.daemon.job import Job
+from hqd.daemon.workshop import Workshop
 from hqd.errors import Expected, ExpressionFault
 from hqd.model.attempt import Answer, Question, Report
-from hqd.model.board import Rules
 from hqd.model.failure import HOLD_FAILURES, Failure, Outcome
 from hqd.model.gate import GateResult, GateStatus, Subject
 from hqd.model.playbook import GateUse, StepKind
 from hqd.model.record import Finding, Usage, Work
-from hqd.ports import Agent, Branches, Copies, Copy, Gates, History
+from hqd.ports import Copy
 
 Progress = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Workshop:
-    """What attempts are made with: the ports, and the secret values that no record may contain."""
-
-    agents: Mapping[str, Agent]  # provider -> agent
-    gates: Callable[[Rules], Gates]
-    copies: Copies
-    branches: Branches
-    history: History
-    secrets: Callable[[], Collection[str]]
-    scratch: Path  # folder for the files that agents write to HQD_OUTPUT
 
 
 @dataclass(slots=True)
@@ -275,9 +261,17 @@ def _subject(found: _Findings, shop: Workshop, copy: Copy | None, stop: threadin
         sources=shop.branches.files(job.snapshot),
         changed=shop.branches.changed(base, head) if moved else (),
         diff=shop.branches.diff(base, head, 400_000)[0] if moved else "",
+        accepted=_accepted(job, shop),
         cwd=copy.path if copy is not None else None,
         stop=stop,
     )
+
+
+def _accepted(job: Job, shop: Workshop) -> tuple[tuple[str, str], ...]:
+    """Earlier outputs, read only where some gate asks for them."""
+    if not any("not_duplicate" in repr(gate) for gate in _all_gates(job)):
+        return ()
+    return shop.accepted.outputs(shop.history.tree(job.commit), job.playbook.name, job.step.name)
 
 
 def _all_gates(job: Job) -> tuple[Any, ...]:

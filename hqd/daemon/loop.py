@@ -295,6 +295,7 @@ class Loop:
             self.runner.done(self.results.pop(key).task)
         for task_id in draft.ended:
             self.runner.stop(task_id)
+            self.parts.shop.copies.forget(task_id)
         for request_id, reply in draft.replies.items():
             spool.answer(self.parts.private, request_id, reply)
         for each in draft.batch.written:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hqd.daemon.attempt import Workshop
 from hqd.daemon.batch import Written
 from hqd.daemon.rulebook import Rulebook
+from hqd.daemon.workshop import Workshop
 from hqd.model.record import Person
 from hqd.ports import Branches, Checkout, Clock, Forge, History, Ledger, Notifier, Tree
 

@@ -11,8 +11,8 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 
 from hqd.daemon import attempt
-from hqd.daemon.attempt import Workshop
 from hqd.daemon.job import Job
+from hqd.daemon.workshop import Workshop
 from hqd.errors import HqdError
 from hqd.model.attempt import Report
 from hqd.model.failure import Failure, Outcome

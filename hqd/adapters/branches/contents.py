@@ -31,6 +31,11 @@ class CommitFiles:
                 found[path] = facts.split(" ")[2]
         return found
 
+    @property
+    def identity(self) -> str:
+        """What these files are, for caches of verdicts."""
+        return self._commit
+
     def read(self, path: str) -> bytes | None:
         object_id = self._ids.get(path)
         return None if object_id is None else self._git.quick("cat-file", "blob", object_id).out

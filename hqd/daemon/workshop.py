@@ -1,0 +1,25 @@
+"""The workshop: what attempts are made with. Handed to workers; everything in it may be used from many threads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from hqd.daemon.accepted import Accepted
+from hqd.model.board import Rules
+from hqd.ports import Agent, Branches, Copies, Gates, History
+
+
+@dataclass(frozen=True, slots=True)
+class Workshop:
+    """What attempts are made with: the ports, and the secret values that no record may contain."""
+
+    agents: Mapping[str, Agent]  # provider -> agent
+    gates: Callable[[Rules], Gates]
+    copies: Copies
+    branches: Branches
+    history: History
+    secrets: Callable[[], Collection[str]]
+    accepted: Accepted
+    scratch: Path  # folder for the files that agents write to HQD_OUTPUT
