@@ -63,12 +63,9 @@ def from_files(
         note_change = by_path.get(layout.note_path(task.id)) if task.state is State.BLOCKED else None
         if here is None and note_change is None:
             continue
-        touched = [each for each in (here, note_change) if each is not None]
         wait = _act(draft, task, here, note_change, arrived.get(task.id, []), whole, desk, speaker, now)
         if wait is not None:
             waits.append(wait)
-        elif any(each.staged for each in touched):
-            waits.append(desk.settle)
     _copies(draft, arrived)
     _holds_and_pause(draft, by_path, desk, speaker, now)
     return min(waits) if waits else None
@@ -86,7 +83,7 @@ def _act(
     now: datetime,
 ) -> float | None:
     if any(each is not None and each.staged for each in (here, note_change, *arrived)):
-        return desk.settle  # a commit being prepared: not touched, its task waits
+        return None  # a commit being prepared: not touched, its task waits
     if here is not None and here.kind == "deleted":
         return _moved_or_deleted(draft, task, here, note_change, arrived, desk, speaker, now)
     if here is not None and here.kind == "modified":
@@ -172,6 +169,9 @@ def _answered(draft: Draft, task: Task, change: Difference, desk: Desk, speaker:
     text = read_answer(data) if data is not None else None
     if data is None or text is None:
         return
+    if scan(data, ()):
+        draft.problems[change.path] = Problem(change.path, 0, "Answer", "a secret stands in it; not committed")
+        return
     if (
         task.cursor.phase is Phase.PARKED
         and task.cursor.reason is not None
@@ -204,7 +204,7 @@ def _holds_and_pause(
         draft.paused = False
     elif paused.kind == "added" and paused.file == "file":
         data = _read(desk, paused)
-        if data is not None:
+        if data is not None and not scan(data, ()):
             _commit_file(draft, "pause", (Act(layout.PAUSED, paused.blob),), data, speaker, now)
             draft.paused = True
 

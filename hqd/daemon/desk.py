@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from hqd.codec import layout
+from hqd.core.secret_scan import scan
 from hqd.daemon import words
 from hqd.daemon.draft import Draft
 from hqd.daemon.spool import Reply, Request
@@ -46,6 +47,9 @@ def serve(draft: Draft, request: Request, now: datetime) -> None:
 
 
 def _serve(draft: Draft, request: Request, now: datetime) -> str:
+    for name, value in request.fields.items():
+        if isinstance(value, str) and scan(value):
+            raise Usage(f"a secret stands in {name}; it is not committed", remedy="say it without the secret")
     speaker = Speaker(request.person, Via.CLI)
     serve_hq = _FOR_HQ.get(request.word)
     if serve_hq is not None:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 
+from hqd.core.secret_scan import redact
 from hqd.daemon import attempt
 from hqd.daemon.job import Job
 from hqd.daemon.workshop import Workshop
@@ -109,9 +110,11 @@ class Runner:
             return
         bug = done.exception()
         if bug is not None:
-            text = "".join(traceback.format_exception(bug))
+            text, _found = redact(
+                "".join(traceback.format_exception(bug)).encode("utf-8", "replace"), self._shop.secrets()
+            )
             crashed = _ended(entry.job, Outcome.INTERRUPTED, Failure.CRASHED, f"{type(bug).__name__}: {bug}")
-            self._deliver(replace(crashed, files={"traceback.txt": text.encode("utf-8", "replace")}))
+            self._deliver(replace(crashed, files={"traceback.txt": text}))
 
 
 def _ended(job: Job, outcome: Outcome, failure: Failure, message: str) -> Report:
