@@ -72,7 +72,7 @@ def _drop(stage: Stage, teller: Teller) -> None:
     teller.chapter("2  A task is a markdown file; to drop it is all that you do")
     teller.show((DATA / "tasks" / f"{PRICES}.md").read_text("utf-8").splitlines())
     names = (PRICES, PARCEL, NAMES)
-    teller.wait(f"drops {len(names)} of them")
+    teller.wait(f"drop {len(names)} of them")
     for name in names:
         teller.command(f"mv {name}.md {layout.INBOX}/")
         stage.drop(f"{name}.md")
@@ -108,7 +108,7 @@ def _review(stage: Stage, teller: Teller) -> None:
     difference = stage.git("diff", f"main...{branch}")
     _must(f"+++ b/{DELIVERED}" in difference, "the branch brings the announcement")
     teller.show(difference.splitlines()[4:])
-    teller.wait(f"runs `hqd approve {PRICES}` (or run it yourself, in {stage.root})")
+    teller.wait(f"`hqd approve {PRICES}` (or run it yourself, in {stage.root})")
     stage.follow(lambda: True, "", lambda news: None)
     if stage.state(PRICES) is State.REVIEW:
         teller.command(f"hqd approve {PRICES}")
@@ -130,7 +130,7 @@ def _blocked(stage: Stage, teller: Teller) -> None:
     file = stage.root / stage.file_of(PARCEL)
     queue = stage.root / layout.task_path(task, State.QUEUE)
     addition = (DATA / "tasks" / f"{PARCEL}-order.md").read_text("utf-8")
-    teller.wait("adds the section to the file and moves it to queue/: a person may act by files alone")
+    teller.wait("add the section to the file, move it to queue/: a person may act by files alone")
     teller.show([f"+{line}" for line in addition.strip().splitlines()])
     file.write_text(file.read_text("utf-8") + addition, "utf-8")
     teller.command(f"mv {layout.STATE_FOLDERS[State.BLOCKED]}/{file.name} {layout.STATE_FOLDERS[State.QUEUE]}/")

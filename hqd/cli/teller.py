@@ -31,32 +31,35 @@ class Teller:
 
     def say(self, text: str, style: str = "", *, indent: str = INDENT) -> None:
         """One paragraph: wrapped on a terminal, one line elsewhere."""
-        line = one_line(text)
-        if not self.on_terminal:
-            self._print(indent + line)
-            return
-        width = min(WIDEST, shutil.get_terminal_size().columns)
-        for part in textwrap.wrap(line, max(40, width), initial_indent=indent, subsequent_indent=indent) or [""]:
-            self._print(part, style)
+        for part in self._wrapped(one_line(text), indent):
+            self._print(indent + part, style)
 
     def show(self, lines: Iterable[str], style: str = "dim", *, indent: str = INDENT + "│ ") -> None:
         """Text as it stands in a file or was printed by a command; of a difference, what was added is green."""
         for line in lines:
             added = line.startswith("+") and not line.startswith("+++")
-            self._print(indent + one_line(line), "green" if added else style)
+            for part in self._wrapped(one_line(line), indent):
+                self._print(indent + part, "green" if added else style)
 
     def command(self, words: str) -> None:
         """A command, as it is run now."""
         self._print(f"{INDENT}$ {one_line(words)}", "cyan")
 
     def wait(self, what: str) -> None:
-        """On a terminal: goes on when the person presses Enter."""
+        """On a terminal: goes on when the person presses Enter. `what`: what happens then."""
         if not self.asks:
             return
         try:
-            self._console.input(Text(f"{INDENT}[Enter] {what} ", style="bold yellow"))
+            self._console.input(Text(f"{INDENT}Enter: {what} ", style="bold yellow"))
         except EOFError:
             self._print("")
+
+    def _wrapped(self, line: str, indent: str) -> list[str]:
+        if not self.on_terminal:
+            return [line]
+        width = min(WIDEST, shutil.get_terminal_size().columns) - len(indent)
+        own = " " * (len(line) - len(line.lstrip()))
+        return textwrap.wrap(line, max(40, width), subsequent_indent=own) or [""]
 
     def _print(self, text: str, style: str = "") -> None:
         self._console.print(Text(text, style=style))

@@ -191,7 +191,7 @@ def test_on_a_terminal_it_waits_for_the_person(env: dict[str, str], tmp_path: Pa
     process = subprocess.Popen(ARGV, env=env, stdin=child, stdout=child, stderr=child)
     os.close(child)
     try:
-        read_until(own, "drops 3 of them")
+        read_until(own, "drop 3 of them")
         os.write(own, b"\n")
         read_until(own, "run it yourself")
         [root] = folder.glob("hqd-demo-*/hq")
@@ -201,7 +201,7 @@ def test_on_a_terminal_it_waits_for_the_person(env: dict[str, str], tmp_path: Pa
         )  # fmt: skip
         assert word.returncode == 0, word.stdout + word.stderr
         os.write(own, b"\n")
-        seen = read_until(own, "adds the section")
+        seen = read_until(own, "add the section")
         assert "$ hqd approve" not in seen
         os.write(own, b"\n")
         read_until(own, "Your own")
