@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -44,10 +45,14 @@ from hqd.model.board import Rules
 from hqd.model.problem import Problem
 from hqd.model.record import Person, Pin
 from hqd.model.settings import Settings
-from hqd.ports import Agent, Copies, Gates, Notifier
+from hqd.ports import Agent, Copies, Gates, Notifier, Tree
 
 WORKERS = 1000
 """Threads at most; how many really run is `limits.concurrency`, which may change while hqd runs."""
+
+
+_PERSON_FOR = 10.0
+"""Seconds for which the git identity of this checkout is taken as it was."""
 
 
 class SystemClock:
@@ -173,11 +178,20 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="hqd-worker")
     stack.callback(executor.shutdown, wait=False, cancel_futures=True)
 
-    def followed(_tree: object) -> None:
+    cone: list[object] = [None]  # what the sparse checkout was last brought in line with
+
+    def followed(tree: Tree) -> None:
+        """A folder that a person makes is to be in the checkout at once: git refuses `git add` of what is outside."""
+        mode, day = rulebook.current.settings.hq.sparse, datetime.now(UTC).date()
+        if (mode, day, _folders(hq.root, tree)) == cone[0]:
+            return
         try:
-            sparse.apply(rulebook.current.settings.hq.sparse, datetime.now(UTC).date())
-        except (RepositoryBusy, GitFailed) as fault:
+            sparse.apply(mode, day)
+        except RepositoryBusy:
+            return  # the next turn tries again
+        except GitFailed as fault:
             display.note(f"the sparse checkout stays as it is: {fault.message}")
+        cone[0] = (mode, day, _folders(hq.root, tree))
 
     parts = Parts(
         ledger=ledger,
@@ -195,7 +209,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         host=host_id(hq.private),
         pid=os.getpid(),
         seed=secrets.token_hex(16),
-        person=hq.person,
+        person=_remembered(hq.person),
         new_hex=lambda: secrets.token_hex(3),
         last_tip=ledger.last_seen,
         see_tip=ledger.mark_seen,
@@ -203,6 +217,18 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         followed=followed,
     )
     return Loop(parts)
+
+
+def _folders(root: Path, tree: Tree) -> object:
+    """What tells that the folders at the top or in workspace/ are others than before, at the price of two stats."""
+    found: list[object] = []
+    for folder in ("", layout.WORKSPACE):
+        found.append(tuple(entry.name for entry in tree.entries(folder) if entry.is_folder))
+        try:
+            found.append((root / folder).stat().st_mtime_ns)
+        except OSError:
+            found.append(None)
+    return tuple(found)
 
 
 def answer_without_daemon(root: Path, env: Mapping[str, str], display: Display) -> None:
@@ -214,6 +240,18 @@ def answer_without_daemon(root: Path, env: Mapping[str, str], display: Display) 
             loop.turn()
             if not spool.waiting(loop.parts.private):
                 return
+
+
+def _remembered(ask: Callable[[], Person]) -> Callable[[], Person]:
+    """Asking git who works here costs two processes; every turn wants to know."""
+    known: list[tuple[float, Person]] = []
+
+    def person() -> Person:
+        if not known or time.monotonic() - known[0][0] > _PERSON_FOR:
+            known[:] = [(time.monotonic(), ask())]
+        return known[0][1]
+
+    return person
 
 
 def agent_adapters(
