@@ -69,17 +69,32 @@ def _rewritten(live: Live, parts: Parts, old_tip: str, tree: Tree) -> bool:
     return True
 
 
+def _whole_again(parts: Parts, agreed: str, tree: Tree) -> bool:
+    """Whether main has every record of the tip that was last agreed to: the person went back."""
+    try:
+        return parts.history.descends(agreed, tree.commit) or not parts.history.lost_records(agreed, tree.commit)
+    except KeyError:  # that tip is gone for good
+        return False
+
+
 def history_held(live: Live, book: Book, parts: Parts) -> tuple[bool, Foreign | None]:
-    """Rewritten history: nothing is written until a person says `hqd adopt`. (still held, what was adopted)."""
+    """Rewritten history: nothing is written until a person puts main back or says `hqd adopt`.
+
+    (still held, what there is to follow).
+    """
     hold = live.local_holds.get(HISTORY_HOLD)
     if hold is None:
         return False, None
+    tree, agreed = parts.ledger.snapshot(), parts.last_tip()
+    if agreed is not None and _whole_again(parts, agreed, tree):
+        live.lift_locally(HISTORY_HOLD)
+        parts.display.note(f"main has all records of {agreed[:12]} again: hqd goes on")
+        return False, follow(live, book, parts, tree, agreed)
     for request in spool.waiting(parts.private):
         if request.word != "adopt":
             spool.answer(parts.private, request.id, Reply(False, hold.missing, "hqd adopt"))
             continue
         live.lift_locally(HISTORY_HOLD)
-        tree = parts.ledger.snapshot()
         parts.see_tip(tree.commit)
         foreign = follow(live, book, parts, tree, tree.commit)
         spool.answer(parts.private, request.id, Reply(True, f"adopted {tree.commit[:12]}"))
