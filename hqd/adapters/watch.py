@@ -11,7 +11,7 @@ from typing import Any, cast
 
 from watchdog.events import FileMovedEvent, FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
-from watchdog.observers.api import BaseObserver
+from watchdog.observers.api import BaseObserver, ObservedWatch
 
 _PLATFORM: str = sys.platform
 _QUIET = frozenset({"opened", "closed_no_write"})
@@ -25,14 +25,17 @@ class Watch:
     """Watches folders, not their sub-folders. `wake(path)`: the path that arrived whole, or None.
 
     Runs `wake` on the watcher's thread. A folder that cannot be watched (limits, network file systems) is left to
-    the rescan; `unwatched` names it.
+    the rescan; `unwatched` names it. A folder that is made in `grows` is watched from then on.
     """
 
-    def __init__(self, root: Path, folders: Sequence[str], wake: Callable[[str | None], None]) -> None:
+    def __init__(
+        self, root: Path, folders: Sequence[str], wake: Callable[[str | None], None], grows: str | None = None
+    ) -> None:
         self._root = root
         self._wake = wake
+        self._grows = grows
         self._observer = _observer()
-        self._watched: set[str] = set()
+        self._watched: dict[str, ObservedWatch] = {}
         self.unwatched: set[str] = set()
         for folder in folders:
             self.add(folder)
@@ -44,11 +47,9 @@ class Watch:
         if folder in self._watched or not path.is_dir():
             return
         try:
-            self._observer.schedule(_Handler(self._seen), str(path), recursive=False)
+            self._watched[folder] = self._observer.schedule(_Handler(self._seen), str(path), recursive=False)
         except OSError:
             self.unwatched.add(folder)
-            return
-        self._watched.add(folder)
 
     def close(self) -> None:
         self._observer.stop()
@@ -57,10 +58,21 @@ class Watch:
     def _seen(self, event: FileSystemEvent) -> None:
         if event.event_type in _QUIET:
             return
+        if event.is_directory and event.event_type in ("created", "deleted", "moved"):
+            self._grow(event)
         if isinstance(event, FileMovedEvent) and event.dest_path:
             self._wake(os.path.relpath(os.fsdecode(event.dest_path), self._root))
         else:
             self._wake(None)
+
+    def _grow(self, event: FileSystemEvent) -> None:
+        for path in (event.src_path, event.dest_path):
+            folder = os.path.relpath(os.fsdecode(path), self._root) if path else ""
+            if os.path.dirname(folder) == self._grows:  # noqa: PTH120 - a name, not a path of ours
+                gone = self._watched.pop(folder, None)
+                if gone is not None:
+                    self._observer.unschedule(gone)
+                self.add(folder)
 
 
 def _observer() -> BaseObserver:

@@ -45,8 +45,8 @@ def _live(loop: Loop, root: Path, env: Mapping[str, str], display: Lines | Scree
     with ExitStack() as stack:
         inbox = root / layout.INBOX
         folders = [path.name for path in inbox.iterdir() if path.is_dir()] if inbox.is_dir() else []
-        watched = [*HOT, *(f"{layout.INBOX}/{name}" for name in folders), layout.PLAYBOOKS]
-        watch = Watch(root, watched, life.wake)
+        watched = [".", *HOT, *(f"{layout.INBOX}/{name}" for name in folders), layout.PLAYBOOKS]
+        watch = Watch(root, watched, life.wake, grows=layout.INBOX)
         stack.callback(watch.close)
         requests = Watch(private, [spool.REQUESTS], lambda _path: life.wake())
         stack.callback(requests.close)

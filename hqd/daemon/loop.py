@@ -121,6 +121,8 @@ class Loop:
             self._foreign = follow(self.live, self.book, self.parts, tree, self.live.tip or None)
             if self._history_held():
                 return 1.0
+        if working.busy is None:
+            self.parts.followed(tree)
         requests = spool.waiting(self.parts.private)
         if time.monotonic() - self._disk_since >= DISK_RETRY:
             self.live.lift_locally(DISK_HOLD)

@@ -49,4 +49,4 @@ class Parts:
     last_tip: Callable[[], str | None]  # main as the last daemon of this clone saw it
     see_tip: Callable[[str], None]
     upkeep: Callable[[float], object]  # called now and then with a steady clock's seconds
-    followed: Callable[[Tree], None]  # main moved by a person: sparse patterns and the like
+    followed: Callable[[Tree], None]  # main or folders may have changed: sparse patterns and the like
