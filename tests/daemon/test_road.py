@@ -14,7 +14,7 @@ def test_a_dropped_file_ends_in_done_with_its_result_beside_it(tmp_path: Path) -
         settle(loop)
     (name,) = hq.folder("done")
     task = name[:-3]
-    assert ["accepted", "claimed", "finished", "done"] == hq.events(task)
+    assert hq.events(task) == ["accepted", "claimed", "finished", "done"]
     (result,) = (hq.root / "workspace/done").rglob("*.result.md")
     assert "three good words" in result.read_text()
     assert hq.clean() == ""
@@ -31,7 +31,7 @@ def test_a_failed_gate_leads_to_a_retry_with_its_finding_in_the_prompt(tmp_path:
     task = hq.folder("done")[0][:-3]
     records = hq.records(task)
     failed, passed = [record for record in records if record.outcome is not None]
-    assert ("failed", "gate") == (failed.outcome.value, failed.failure.value)
+    assert (failed.outcome.value, failed.failure.value) == ("failed", "gate")
     prompt = hq.git("show", f"main:{passed.prompt}")
     assert failed.gates[0].message in prompt
     assert "short" in prompt
@@ -94,7 +94,7 @@ def test_a_rejected_review_is_parked_with_the_words(tmp_path: Path) -> None:
         assert hq.ask(loop, "reject", "piece", message="Not this.").ok
         settle(loop)
         task = only(loop)
-    assert ("blocked", "review_rejected") == (task.state.value, task.cursor.reason.value)
+    assert (task.state.value, task.cursor.reason.value) == ("blocked", "review_rejected")
     assert "Not this." in (hq.root / f"workspace/blocked/{task.id}.note.md").read_text()
     assert not (hq.root / "content").exists()
 
@@ -164,4 +164,27 @@ gates = [{ kind = "word_count", min = 3 }]
     with hq.daemon() as loop:
         settle(loop)
     agents = [r.agent for r in hq.records(hq.folder("done")[0][:-3]) if r.event.value == "claimed"]
-    assert ["worker", "worker", "strong"] == agents
+    assert agents == ["worker", "worker", "strong"]
+
+
+def test_swapping_a_tasks_provider_is_one_line_and_gates_and_cursor_hold(tmp_path: Path) -> None:
+    hq = make(tmp_path)
+    hq.answers({"answer": "no"})
+    hq.commit()
+    hq.drop("hello.md")
+    with hq.daemon() as loop:
+        settle(loop)
+        tried = only(loop).cursor.attempts["work"]
+        replaced = SETTINGS.replace(
+            'provider = "replay"\nanswers = "answers.jsonl"',
+            'provider = "command"\nargv = ["echo", "three good words"]',
+            1,
+        )
+        hq.write("hqd.toml", replaced)
+        hq.git("commit", "-qam", "another provider")
+        assert hq.ask(loop, "retry", "hello").ok
+        settle(loop)
+    records = [record for record in hq.records(hq.folder("done")[0][:-3]) if record.outcome is not None]
+    assert [record.attempt for record in records] == list(range(1, tried + 2))
+    assert [result.status.value for result in records[-1].gates] == ["pass"]
+    assert records[0].cursor.pin != records[-1].cursor.pin
