@@ -92,7 +92,8 @@ def _tell(laid: Laid, kind: Kind, env: Mapping[str, str]) -> None:
     names = sorted(path[len(folder) : -5] for path in laid.paths if path.startswith(folder) and path.endswith(".toml"))
     say(f"  playbooks  {', '.join(names)}")
     for note in laid.notes:
-        say(f"  note       {note}")
+        for place, line in enumerate(note.split("\n")):
+            say(f"  {'' if place else 'note':<9}  {line}")
     say()
     say("next:")
     hqd = program(env)

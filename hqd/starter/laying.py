@@ -33,7 +33,7 @@ Files = Mapping[str, bytes]
 
 @dataclass(frozen=True, slots=True)
 class Laid:
-    """A new HQ. `existed`: the repository was there before; `notes`: what the person should know, one line each."""
+    """A new HQ. `existed`: the repository was there before; `notes`: what the person should know."""
 
     root: Path
     branch: str
@@ -172,7 +172,7 @@ def _is_repository(root: Path, env: Mapping[str, str], notes: list[str]) -> bool
         ) from fault
     if top.resolve() == root.resolve():
         return True
-    notes.append(f"{root} stands inside the repository {top}, and is a repository of its own: let that one ignore it")
+    notes.append(f"it stands inside the repository {top}, and is one of its own: let that one ignore it")
     if Git(root, env).read("ls-files", "-z", "--", ".").out:
         raise Expected(
             f"{root} holds files of the repository {top}", remedy=f"take a folder that {top} knows nothing of"
@@ -320,7 +320,8 @@ def _identity(git: Git, env: Mapping[str, str], notes: list[str]) -> tuple[str, 
     if not missing:
         return ()
     notes.append(
-        f"git does not know who you are: this commit is by {login} <{login}@localhost>. To be named in the history: "
-        'git config --global user.name "Your Name"; git config --global user.email you@example.org'
+        f"git does not know who you are: this commit is by {login} <{login}@localhost>. To be named in the history:\n"
+        '  git config --global user.name "Your Name"\n'
+        "  git config --global user.email you@example.org"
     )
     return tuple(part for key in missing for part in ("-c", f"{key}={fallback[key]}"))

@@ -291,7 +291,7 @@ def test_inside_another_repository_it_is_one_of_its_own(
 ) -> None:
     outer = person_repo(tmp_path / "outer", git)
     assert init(outer / "hq", env, agent="none") == 0
-    assert "inside the repository" in capsys.readouterr().out
+    assert "stands inside the repository" in capsys.readouterr().out
     assert git(outer / "hq", "rev-parse", "--show-toplevel") == f"{outer / 'hq'}\n"
     assert git(outer, "rev-list", "--count", "HEAD") == "1\n"
 
