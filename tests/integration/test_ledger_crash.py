@@ -20,6 +20,8 @@ import pytest
 
 from hqd.adapters.git import GitFailed
 from hqd.adapters.ledger import Writer
+from hqd.adapters.ledger.direct import DirectWriting
+from hqd.adapters.ledger.index_lock import IndexLock
 from hqd.adapters.ledger.moving import Mover
 from hqd.adapters.repository import GitRepository
 from hqd.errors import AlreadyRunning, CannotCommit
@@ -117,8 +119,11 @@ POINTS = [
 ]
 
 
+@pytest.mark.parametrize("way", ["direct", "git"])
 @pytest.mark.parametrize("point", POINTS)
-def test_cut_off_at_each_step_the_next_start_finishes(hq: Path, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
+def test_cut_off_at_each_step_the_next_start_finishes(
+    hq: Path, monkeypatch: pytest.MonkeyPatch, point: str, way: str
+) -> None:
     desk = Desk.open(hq)
     before = desk.repo.tip()
     desk.put("workspace/inbox/x.md", "x")
@@ -133,25 +138,22 @@ def test_cut_off_at_each_step_the_next_start_finishes(hq: Path, monkeypatch: pyt
     def killed(*_: object, **__: object) -> None:
         raise Killed
 
-    real_write = Mover.write
-
-    def half(self: Mover, lock: Any, *rest: Any, **more: Any) -> None:
+    def half(*_: object, **__: object) -> None:
         desk.path("workspace/queue/t00.md").unlink()
         desk.path("workspace/active/t00.md").write_text("#")  # what git was writing
         raise Killed
 
-    def whole(self: Mover, *rest: Any, **more: Any) -> None:
-        real_write(self, *rest, **more)
-        raise Killed
-
+    if way == "git":
+        monkeypatch.setattr(DirectWriting, "write", lambda *_: None)
+    writing: tuple[Any, str] = (DirectWriting, "write") if way == "direct" else (Mover, "write")
     if point == "before main moves":
         monkeypatch.setattr(desk.ledger._refs, "move", killed)
     elif point == "after main moved":
-        monkeypatch.setattr(Mover, "write", killed)
+        monkeypatch.setattr(*writing, killed)
     elif point == "half of the files":
-        monkeypatch.setattr(Mover, "write", half)
+        monkeypatch.setattr(*writing, half)
     elif point == "files, not the index":
-        monkeypatch.setattr(Mover, "write", whole)
+        monkeypatch.setattr(IndexLock, "publish", killed)
     else:
         monkeypatch.setattr(desk.writer.journal, "end", killed)
     with pytest.raises(Killed):
@@ -242,17 +244,18 @@ def test_a_second_writer_is_refused_and_waits_for_orphans(hq: Path) -> None:
 def test_a_full_disk_pauses_and_the_ledger_goes_on_afterwards(hq: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Index and files cannot be written after main moved: reported as done, finished later, lock kept until then."""
     with Desk.open(hq) as desk:
-        real = Mover.write
 
         def full(self: Mover, *rest: Any, **more: Any) -> None:
             raise GitFailed(("read-tree",), 128, "fatal: unable to write new index file: No space left on device")
 
+        monkeypatch.setattr(DirectWriting, "write", lambda *_: None)
         monkeypatch.setattr(Mover, "write", full)
+        monkeypatch.setattr(Mover, "move_index", full)
         (tip,) = desk.append(move("t00", "queue", "active"))
         assert desk.repo.tip() == tip
         assert (hq / ".git/index.lock").exists(), "a person's commit on the old index would undo the batch"
         assert desk.path("workspace/queue/t00.md").exists()
-        monkeypatch.setattr(Mover, "write", real)
+        monkeypatch.undo()
         assert desk.look() == {}
         assert desk.path("workspace/active/t00.md").exists()
         desk.append(move("t00", "active", "blocked", 2))
@@ -360,7 +363,6 @@ def test_hqd_killed_at_every_system_call_of_two_batches(hq: Path, tmp_path: Path
         tracer.wait(timeout=60)
         assert_mended(root, oracle)
         if process.returncode == 0:
-            print(f"survived {call} {n}")
             return
         assert process.returncode == -signal.SIGKILL
     raise AssertionError("it never ended unharmed")
@@ -390,7 +392,6 @@ def test_a_git_of_ours_killed_at_every_system_call(hq: Path, tmp_path: Path, cal
         process.communicate()
         assert_mended(root, oracle)
         if not mark.exists():
-            print(f"{command} survived {call} {n}")
             return
     raise AssertionError("it was always killed")
 

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
+from hqd.adapters.ledger.direct import DirectWriting
 from hqd.core.batch import blob_id
 from hqd.errors import PathsInUse, RepositoryBusy, StaleHead
-from hqd.model.change import Act
-from tests.integration.ledger_scenes import Desk, move, write
+from hqd.model.change import Act, Transition
+from tests.integration.ledger_scenes import AT, Desk, move, write
 
 
 @pytest.fixture
@@ -219,22 +220,53 @@ def test_a_held_ref_lock_is_reported_and_left_alone(desk: Desk) -> None:
     desk.assert_sound()
 
 
-def test_a_save_between_check_and_write_is_kept_and_reported(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("way", ["direct", "git"])
+@pytest.mark.parametrize("change", ["write", "move"])
+def test_a_save_between_check_and_write_is_kept_and_reported(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch, way: str, change: str
+) -> None:
     """Main has moved already: the person's text stays, based on the older tree, and shows as their edit."""
+    if way == "git":
+        monkeypatch.setattr(DirectWriting, "write", lambda *_: None)
     begin = desk.writer.journal.begin
+    desk.put("staged.md", "staged")
+    desk.git("add", "staged.md")
 
     def save_meanwhile(journal_entry: Any) -> None:
         begin(journal_entry)
         desk.put("workspace/queue/a.md", "# saved in this very moment\n")
 
     monkeypatch.setattr(desk.writer.journal, "begin", save_meanwhile)
-    desk.append(write("workspace/queue/a.md", "# by hqd\n"), move("b", "queue", "active"))
+    mine = write("workspace/queue/a.md", "# by hqd\n") if change == "write" else move("a", "queue", "active")
+    desk.append(mine, move("b", "queue", "active"))
     monkeypatch.undo()
-    assert desk.path("workspace/queue/a.md").read_text() == "# saved in this very moment\n"
-    assert desk.ledger.take_left_alone() == ("workspace/queue/a.md",)
-    assert desk.git("diff", "--cached", "--name-only") == ""
+    texts = {place: desk.path(f"workspace/{place}/a.md") for place in ("queue", "active")}
+    saved = [place for place, path in texts.items() if path.exists() and "very moment" in path.read_text()]
+    assert len(saved) == 1
+    assert desk.git("diff", "--cached", "--name-only") == "staged.md\n"
     assert desk.path("workspace/active/b.md").exists()
-    assert set(desk.look()) == {"workspace/queue/a.md"}
+    assert not desk.path("workspace/queue/b.md").exists()
+    assert f"workspace/{saved[0]}/a.md" in desk.look()
+    assert not (desk.root / ".git/index.lock").exists()
+    if change == "write":
+        assert desk.ledger.take_left_alone() == ("workspace/queue/a.md",)
+
+
+@pytest.mark.parametrize("way", ["direct", "git"])
+def test_an_edited_task_that_is_dropped_goes_by_its_act(desk: Desk, monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Main had it, the person's file differs, and the new tree lacks it."""
+    if way == "git":
+        monkeypatch.setattr(DirectWriting, "write", lambda *_: None)
+    blob = desk.put("workspace/queue/a.md", "# edited\n")
+    desk.append(
+        Transition(
+            message="x\n", at=AT, deletes=("workspace/queue/a.md",),
+            writes=(("workspace/active/a.md", b"# edited\n"),), acts=(Act("workspace/queue/a.md", blob),),
+        )
+    )  # fmt: skip
+    assert not desk.path("workspace/queue/a.md").exists()
+    assert desk.look() == {}
+    desk.assert_sound()
 
 
 def test_a_person_switches_branch_between_check_and_write(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

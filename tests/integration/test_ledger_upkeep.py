@@ -18,6 +18,7 @@ from hqd.adapters.ledger import Upkeep, prepare
 from hqd.adapters.ledger.known_trees import known_trees
 from hqd.adapters.ledger.recover import tree_changes
 from hqd.adapters.objects import Objects
+from hqd.adapters.sparse import Sparse
 from hqd.core.batch import Change, blob_id
 from hqd.errors import AlreadyRunning
 from hqd.model.change import Transition
@@ -90,6 +91,49 @@ def test_what_is_known_equals_what_is_read(desk: Desk) -> None:
     ]
     assert list(tree_changes(fresh, learnt.root, read.root)) == []
     fresh.close()
+
+
+@pytest.mark.parametrize("mode", ["index", "cone", "off"])
+def test_the_index_written_here_is_the_one_git_would_write(desk: Desk, mode: str) -> None:
+    """Entry by entry, after random moves, writes and deletes, with names that sort badly; dates are git's too."""
+    Sparse(desk.writer).apply(mode, AT.date())  # type: ignore[arg-type]
+    rng = random.Random(11)
+    places = [f"workspace/{folder}" for folder in ("queue", "active", "files/deep/er", "done/2026/11/22", "inbox")]
+    files: list[str] = []
+    for n in range(40):
+        moved = [files.pop(rng.randrange(len(files))) for _ in range(rng.choice((0, 1, 3))) if files]
+        gone = [files.pop()] if files and n % 5 == 0 else []
+        new = [
+            f"{rng.choice(places)}/{rng.choice('aZ-.0é')}{n}{suffix}" for suffix in ("", "-", ".md")[: rng.randrange(4)]
+        ]
+        moves = tuple((path, f"{rng.choice(places)}/{n}-{path.rpartition('/')[2]}") for path in moved)
+        record = (f"workspace/runs/2026/11/22/t/{n:03}.toml", b"x")
+        desk.append(
+            Transition(
+                message="x\n", at=AT, renames=moves, deletes=tuple(gone),
+                writes=(*((path, path.encode()) for path in new), record),
+            )
+        )  # fmt: skip
+        files += [*new, *(path for _, path in moves)]
+        desk.assert_sound()
+        ours = desk.git("ls-files", "--sparse", "--stage", "-t")
+        desk.git("update-index", "--really-refresh")
+        desk.git("read-tree", "-m", "HEAD")
+        assert desk.git("ls-files", "--sparse", "--stage", "-t") == ours
+        assert desk.look() == {}
+
+
+def test_a_lone_transition_starts_no_git(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    Sparse(desk.writer).apply("index", AT.date())
+    desk.append(move("t00", "queue", "active"))
+
+    def no_git(*_: object, **__: object) -> None:
+        raise AssertionError("a git was started")
+
+    monkeypatch.setattr(type(desk.repo.git), "quick", no_git)
+    desk.append(move("t00", "active", "blocked", 2), write("workspace/blocked/t00.note.md", "why"))
+    monkeypatch.undo()
+    desk.assert_sound()
 
 
 def test_packs_are_joined_in_the_background_and_appends_go_on(desk: Desk) -> None:

@@ -103,6 +103,26 @@ class Files:
             at = path.find("/", at + 1)
         return None
 
+    def relocate(self, old: str, new: str) -> bool:
+        """Moves a file to where nothing is; False, and nothing changed, where something is."""
+        target = self.path(new)
+        os.makedirs(os.path.dirname(target), exist_ok=True)  # noqa: PTH103, PTH120  # paths may be any bytes
+        try:
+            os.link(self.path(old), target, follow_symlinks=False)
+        except FileExistsError:
+            return False
+        os.unlink(self.path(old))  # noqa: PTH108
+        return True
+
+    def prune(self, folder: str) -> None:
+        """Removes a folder below workspace/ and those above it, as long as they are empty."""
+        while folder.count("/") >= 1:
+            try:
+                os.rmdir(self.path(folder))  # noqa: PTH106
+            except OSError:
+                return
+            folder = folder.rpartition("/")[0]
+
     def put(self, path: str, data: bytes, mode: str, draft: Path) -> bool:
         """Makes a file where nothing is, whole or not at all; False where something is. `draft`: a private name."""
         target = self.path(path)

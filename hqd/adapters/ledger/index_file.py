@@ -54,11 +54,14 @@ class Index:
         self.folders: dict[str, str] = {}
         self.unmerged: frozenset[str] = frozenset()
         self._data = data
-        self._id_bytes = id_bytes
+        self.id_bytes = id_bytes
+        self._end = 0
+        self._order: tuple[list[bytes], list[int]] = ([], [])
         self._at: dict[bytes, int] = {}
         self._ready: dict[bytes, IndexEntry] = {}
         if data:
-            self._at = _offsets(data, id_bytes)
+            self._at, self._end = _offsets(data, id_bytes)
+            self._order = (list(self._at), list(self._at.values()))
             self._sort_out()
 
     @classmethod
@@ -73,6 +76,14 @@ class Index:
         index._sort_out()
         return index
 
+    def plain(self) -> bytes | None:
+        """The file itself, where its entries stand whole one after the other (versions 2 and 3)."""
+        return self._data if self._data and self._data[4:8] in (b"\0\0\0\2", b"\0\0\0\3") else None
+
+    def layout(self) -> tuple[list[bytes], list[int], int]:
+        """All names of the file in its order, sparse folders with their slash; where each begins; the end."""
+        return (*self._order, self._end)
+
     def names(self) -> Iterable[bytes]:
         """The paths of all files."""
         return self._at.keys()
@@ -84,7 +95,7 @@ class Index:
             return None
         ready = self._ready.get(name)
         if ready is None:
-            ready = self._ready[name] = _entry(self._data, at, self._id_bytes)
+            ready = self._ready[name] = _entry(self._data, at, self.id_bytes)
         return ready
 
     def has(self, name: bytes, mode: bytes, oid: bytes) -> bool:
@@ -94,7 +105,7 @@ class Index:
             entry = self.entry(name)
             return entry is not None and not entry.intent and (entry.mode.encode(), entry.id) == (mode, oid.hex())
         data = self._data
-        return data[at + 40 : at + 40 + self._id_bytes] == oid and b"%o" % _MODE.unpack_from(data, at + 24)[0] == mode
+        return data[at + 40 : at + 40 + self.id_bytes] == oid and b"%o" % _MODE.unpack_from(data, at + 24)[0] == mode
 
     def content(self, path: str | bytes) -> Content | None:
         """What is staged at a path; an intention to add counts as nothing."""
@@ -106,10 +117,16 @@ class Index:
         entry = self.entry(path)
         if entry is not None:
             return entry.skipped
-        if not self.folders:
-            return False
-        parts = path.split("/")
-        return any("/".join(parts[:end]) in self.folders for end in range(1, len(parts)))
+        return self.folder_of(path) is not None
+
+    def folder_of(self, path: str) -> str | None:
+        """The sparse folder that stands for a path; None: there is none."""
+        at = path.find("/") if self.folders else -1
+        while at >= 0:
+            if path[:at] in self.folders:
+                return path[:at]
+            at = path.find("/", at + 1)
+        return None
 
     def _sort_out(self) -> None:
         """Takes sparse folders and unmerged paths out of the files."""
@@ -149,8 +166,8 @@ def read_index(path: Path, git: Git, id_bytes: int) -> Index:
         return Index.of(written, _ask(git, path))
 
 
-def _offsets(data: bytes, id_bytes: int) -> dict[bytes, int]:
-    """Path -> where its entry begins. Unmerged ones are named `STAGE:path`."""
+def _offsets(data: bytes, id_bytes: int) -> tuple[dict[bytes, int], int]:
+    """(path -> where its entry begins, where the last one ends). Unmerged ones are named `STAGE:path`."""
     if len(data) < 12 + id_bytes:
         raise UnknownIndex("too short")
     magic, version, count = _HEAD.unpack_from(data)
@@ -173,7 +190,7 @@ def _offsets(data: bytes, id_bytes: int) -> dict[bytes, int]:
         found[name if not high & 0x30 else b"%d:%s" % (high >> 4 & 3, name)] = at
         at = after
     _check_extensions(data, at, len(data) - id_bytes)
-    return found
+    return found, at
 
 
 def _entry(data: bytes, at: int, id_bytes: int) -> IndexEntry:

@@ -23,6 +23,7 @@ from types import TracebackType
 
 from hqd.adapters.git import GitFailed
 from hqd.adapters.history import GitTree
+from hqd.adapters.ledger.direct import DirectWriting, Kept
 from hqd.adapters.ledger.fastimport import FastImport
 from hqd.adapters.ledger.index_lock import IndexLock
 from hqd.adapters.ledger.journal import Move, WrittenOut
@@ -59,6 +60,8 @@ class GitLedger:
         self._mover = Mover(writer)
         self._recovery = Recovery(writer, self._mover)
         self._left_alone: dict[str, None] = {}
+        self._direct = DirectWriting(writer)
+        self._blobs: dict[str, bytes] = {}
         self._opened = time.monotonic()
         self._sleep = sleep
         self._recover()
@@ -169,8 +172,17 @@ class GitLedger:
             raise StaleHead(base, tip)
 
     def _plan(self, base: str, transitions: Sequence[Transition]) -> tuple[Change, ...]:
-        object_format = self._repo.object_format
-        return changes(GitTree(self._repo.objects, base), transitions, lambda data: blob_id(data, object_format))
+        self._blobs = {}
+        return changes(GitTree(self._repo.objects, base), transitions, self._identify)
+
+    def _identify(self, data: bytes) -> str:
+        oid = blob_id(data, self._repo.object_format)
+        self._blobs[oid] = data
+        return oid
+
+    def _blob(self, oid: str) -> bytes:
+        """The bytes of a blob, those of the batch itself without asking git."""
+        return self._blobs[oid] if oid in self._blobs else self._repo.objects.blob(oid)
 
     def _wait_for_index(self) -> None:
         """Gives way to a git that runs now, before any work is done for nothing."""
@@ -219,22 +231,29 @@ class GitLedger:
             return
         lock.keep()
         new: dict[str, Content | None] = {change.path: change.new for change in planned}
+        settled = [(act, self._new(new, act, move)) for act in move.acts]
         try:
-            try:
-                # read-tree refuses a file that main had, that the index lacks by now, and that is to go
-                going = [act for act in move.acts if act.blob is not None and self._new(new, act, move) is None]
-                self._mover.settle((act, None) for act in going)
-                self._mover.write(lock, move.old, move.new, survey.settled, survey.refresh)
-            except GitFailed:
-                kept = self._recovery.finish(move, lock)
-            else:
-                kept = {}
-                self._mover.settle((act, self._new(new, act, move)) for act in move.acts)
-                lock.publish()
+            tip = GitTree(self._repo.objects, move.new)
+            kept = self._direct.write(lock, planned, move.acts, tip, self._blob, lambda: self._mover.settle(settled))
+            if kept is None:
+                kept = self._by_git(move, survey, settled, lock)
             self._close_move(move.new, kept)
         except (OSError, CannotCommit, GitFailed):
             return  # the journal and the lock stay until `finish` succeeds
         lock.release()
+
+    def _by_git(
+        self, move: Move, survey: Survey, settled: Sequence[tuple[Act, Content | None]], lock: IndexLock
+    ) -> Kept:
+        try:
+            # read-tree refuses a file that main had, that the index lacks by now, and that is to go
+            self._mover.settle((act, new) for act, new in settled if new is None)
+            self._mover.write(lock, move.old, move.new, survey.settled, survey.refresh)
+        except GitFailed:
+            return self._recovery.finish(move, lock)
+        self._mover.settle((act, new) for act, new in settled if new is not None)
+        lock.publish()
+        return {}
 
     def _new(self, new: dict[str, Content | None], act: Act, move: Move) -> Content | None:
         if act.path in new:
@@ -242,7 +261,7 @@ class GitLedger:
         entry = GitTree(self._repo.objects, move.new).entry(act.path)
         return None if entry is None else (entry.mode, entry.id)
 
-    def _close_move(self, tip: str, kept: dict[str, tuple[Content | None, Content | None]]) -> None:
+    def _close_move(self, tip: str, kept: Kept) -> None:
         self._writer.journal.end()
         self._left_alone.update(dict.fromkeys(kept))
         marks = self._writer.marks

@@ -63,16 +63,31 @@ class Mover:
 
     def write(self, lock: IndexLock, old: str, new: str, settled: Mapping[str, Content | None], refresh: bool) -> None:
         """Moves the private index of `lock`, and the files, from `old` to `new`. Raises GitFailed, CannotCommit."""
-        git, env = self._writer.repo.git, {"GIT_INDEX_FILE": str(lock.private)}
-        keep = self._writer.inherited
+        self.set_index(lock, settled)
+        if refresh:
+            self._git(lock, "update-index", "-q", "--refresh", codes=(0, 1))
+        self._git(lock, "read-tree", "-m", "-u", old, new)
+
+    def _git(self, lock: IndexLock, *args: str, stdin: bytes | None = None, codes: Sequence[int] = (0,)) -> None:
+        """git on the private index of a lock."""
         try:
-            if settled:
-                git.quick("update-index", "-z", "--index-info", stdin=_index_info(settled), env=env, pass_fds=keep)
-            if refresh:
-                git.quick("update-index", "-q", "--refresh", env=env, codes=(0, 1), pass_fds=keep)
-            git.quick("read-tree", "-m", "-u", old, new, env=env, pass_fds=keep)
+            self._writer.repo.git.quick(
+                *args, stdin=stdin, env={"GIT_INDEX_FILE": str(lock.private)}, codes=codes,
+                pass_fds=self._writer.inherited,
+            )  # fmt: skip
         except GitFailed as failed:
             raise trouble(failed.stderr) or failed from failed
+
+    def move_index(self, lock: IndexLock, old: str, new: str) -> None:
+        """Moves the private index alone, whatever the files are. Raises GitFailed, CannotCommit."""
+        self._git(lock, "read-tree", "-m", "-i", old, new)
+        self._git(lock, "update-index", "-q", "--refresh", codes=(0, 1))
+
+    def check_out(self, lock: IndexLock, paths: Sequence[str]) -> None:
+        """Writes files that are missing, as the private index has them; those that are there stay."""
+        if paths:
+            names = b"".join(path.encode("utf-8", "surrogateescape") + b"\0" for path in paths)
+            self._git(lock, "checkout-index", "-q", "-u", "-z", "--stdin", stdin=names, codes=(0, 1, 128))
 
     def settle(self, acts: Iterable[tuple[Act, Content | None]]) -> list[str]:
         """Makes the files of acts what the new tree has there; returns the paths that changed meanwhile.
@@ -92,10 +107,7 @@ class Mover:
     def set_index(self, lock: IndexLock, entries: Mapping[str, Content | None]) -> None:
         """Sets entries of the private index, and nothing else."""
         if entries:
-            self._writer.repo.git.quick(
-                "update-index", "-z", "--index-info", stdin=_index_info(entries),
-                env={"GIT_INDEX_FILE": str(lock.private)}, pass_fds=self._writer.inherited,
-            )  # fmt: skip
+            self._git(lock, "update-index", "-z", "--index-info", stdin=_index_info(entries))
 
     def _settle(self, act: Act, new: Content | None) -> bool:
         if act.blob is not None:

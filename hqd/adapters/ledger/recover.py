@@ -50,10 +50,12 @@ class Recovery:
         index = read_index(lock.private, repo.git, repo.id_bytes)
         tip = GitTree(repo.objects, repo.tip())
         work = self._sort(move, index, tip)
-        self._mover.write(lock, move.old, move.new, work.settled, refresh=True)
+        self._mover.set_index(lock, work.settled)
+        self._mover.move_index(lock, move.old, move.new)
         self._mover.set_index(lock, work.restage)
         for change in work.by_hand:
-            self._by_hand(change)
+            self._take_old(change)
+        self._mover.check_out(lock, [change.path for change in work.by_hand if change.new is not None])
         self._mover.settle((act, content(tip, act.path)) for act in move.acts)
         lock.publish()
         return work.kept
@@ -72,19 +74,17 @@ class Recovery:
                 work.settled[change.path] = change.new
                 work.restage[change.path] = staged
             else:
-                self._sort_file(change, staged, known, work)
+                self._sort_file(change, known, work)
         return work
 
-    def _sort_file(self, change: Change, staged: Content | None, known: dict[str, str | None], work: _Work) -> None:
+    def _sort_file(self, change: Change, known: dict[str, str | None], work: _Work) -> None:
         path, found = change.path, self._files.find(change.path)
         act = path in known and (found.content[1] if found.content else None) == known[path]
         if self._files.same(path, change.new, found) or act:
-            work.settled[path] = change.new
-        elif self._files.same(path, change.old, found) or found.kind == MISSING or self._cut_off(change):
-            if staged == change.new:
-                work.by_hand.append(change)
+            return
+        if self._files.same(path, change.old, found) or found.kind == MISSING or self._cut_off(change):
+            work.by_hand.append(change)
         else:
-            work.settled[path] = change.new
             work.kept[path] = (change.old, change.new)
 
     def _cut_off(self, change: Change) -> bool:
@@ -94,13 +94,14 @@ class Recovery:
         Path(self._files.path(change.path)).unlink()
         return True
 
-    def _by_hand(self, change: Change) -> None:
-        if change.old is not None:
-            aside = self._writer.aside(change.old[1])
-            if self._files.take(change.path, change.old, aside):
-                aside.unlink()
-        if change.new is not None:
-            self._mover.put(change.path, change.new)
+    def _take_old(self, change: Change) -> None:
+        if change.old is None:
+            return
+        aside = self._writer.aside(change.old[1])
+        if self._files.take(change.path, change.old, aside):
+            aside.unlink()
+        if change.new is None:
+            self._files.prune(change.path.rpartition("/")[0])
 
     def after_power_cut(self, folders: tuple[str, ...], window: float = 120.0) -> tuple[str, ...]:
         """Writes again what a power cut took from files that git had just written; returns their paths.
