@@ -7,6 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
+from typer.main import get_command
+
+from hqd.cli.app import app
 from hqd.core.recovery import DEFAULTS
 from hqd.model.failure import Failure, ParkReason
 
@@ -40,6 +43,20 @@ def test_generated_parts_are_up_to_date() -> None:
         timeout=60,
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_every_command_that_a_document_tells_of_exists() -> None:
+    """In code only: `hqd WORD`, at the start or after a shell's connective."""
+    known = set(get_command(app).commands)  # type: ignore[attr-defined]
+    unknown = []
+    for document in (ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")):
+        text = document.read_text(encoding="utf-8")
+        code = re.findall(r"```sh\n(.*?)```|`(hqd [^`]*)`", text, re.DOTALL)
+        for words in re.findall(
+            r"(?m)(?:^|&& |-- )hqd (?:--hq \S+ )?([a-z][a-z-]*)", "\n".join(a or b for a, b in code)
+        ):
+            unknown += [f"{document.name}: hqd {words}"] if words not in known else []
+    assert unknown == []
 
 
 def test_links_between_documents_lead_somewhere() -> None:
