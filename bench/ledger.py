@@ -25,7 +25,19 @@ from typing import Any
 
 import git as gitpython
 
-from hqd.adapters.ledger import GitLedger, Upkeep, Writer, fastimport, journal, ledger, moving, prepare, refs, writer
+from hqd.adapters.ledger import (
+    GitLedger,
+    Upkeep,
+    Writer,
+    direct,
+    fastimport,
+    journal,
+    ledger,
+    moving,
+    prepare,
+    refs,
+    writer,
+)
 from hqd.adapters.repository import GitRepository
 from hqd.adapters.sparse import Sparse
 from hqd.codec import layout
@@ -238,7 +250,7 @@ def cpu_seconds() -> float:
 @contextmanager
 def timed() -> Iterator[dict[str, list[float]]]:
     """Wall time of the steps of an append, by name."""
-    steps: list[tuple[str, type, str]] = [
+    steps: list[tuple[str, Any, str]] = [
         ("append, all of it", ledger.GitLedger, "append"),
         ("plan: read the trees that change", ledger.GitLedger, "_plan"),
         ("look at the person's work, twice", moving.Mover, "survey"),
@@ -246,7 +258,9 @@ def timed() -> Iterator[dict[str, list[float]]]:
         ("pack by fast-import: 2 fsyncs", fastimport.FastImport, "build"),
         ("journal: 1 fsync", journal.Journal, "begin"),
         ("main by update-ref: 1 fsync", refs.RefMover, "move"),
+        ("index and files, without git", direct.DirectWriting, "write"),
         ("index and files by read-tree: 1 process", moving.Mover, "write"),
+        ("durability of folder entries: 2 fsyncs", ledger, "sync_folder"),
     ]
     found: dict[str, list[float]] = {name: [] for name, _, _ in steps}
     originals = [(owner, method, getattr(owner, method)) for _, owner, method in steps]
