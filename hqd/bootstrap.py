@@ -16,6 +16,7 @@ from pathlib import Path
 from hqd.adapters.branches import GitBranches
 from hqd.adapters.branches.leftovers import clear as clear_leftovers
 from hqd.adapters.checkout import GitCheckout
+from hqd.adapters.environment import passing
 from hqd.adapters.git import GitFailed
 from hqd.adapters.history import GitHistory
 from hqd.adapters.instance import host_id, only_instance
@@ -173,6 +174,9 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         history=hq.history,
         secrets=found.known,
         accepted=Accepted(hq.history),
+        programs=LocalPrograms(),
+        environment=passing(env),
+        vault=found,
         scratch=scratch,
     )
     executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="hqd-worker")
@@ -340,7 +344,6 @@ def _notifier(
     *,
     quiet: bool,
 ) -> Notifier:
-    from hqd.adapters.environment import passing
     from hqd.adapters.notify import Notifications
 
     rules = (lambda: ()) if quiet else (lambda: rulebook.current.settings.notify)

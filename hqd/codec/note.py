@@ -43,6 +43,9 @@ _WHAT_TO_DO: dict[ParkReason, str] = {
     ParkReason.SECRET: "A secret stood in the work. Revoke it, remove it, then `hqd retry {slug}`.",
     ParkReason.CONTEXT: "Put the document where the playbook looks for it, or mend the rule, then `hqd retry {slug}`.",
     ParkReason.LANDING: "See what stands in the way of the delivered path, then `hqd retry {slug}`.",
+    ParkReason.ONCE: "See at the other end whether it has acted. Then `hqd retry {slug}`, or `hqd drop {slug}`.",
+    ParkReason.SPAWN: "Mend the list that the children come from, or the limit, then `hqd retry {slug}`.",
+    ParkReason.CHILD_BLOCKED: "See what became of its children. `hqd retry {slug}` makes anew what was dropped.",
     ParkReason.NOT_IN_FORCE: "The playbook asks for what this hqd does not do yet. Change it, then `hqd retry {slug}`.",
 }
 

@@ -12,6 +12,7 @@ from hqd.core import recovery
 from hqd.core.expressions import compile_expression, compile_text
 from hqd.core.facts import facts
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park, Wait
+from hqd.core.program import acted, may_have_acted
 from hqd.core.recovery import after_failure, go_back, over_budget
 from hqd.core.routing import choose
 from hqd.errors import ExpressionFault
@@ -21,7 +22,7 @@ from hqd.model.playbook import Playbook, Route, Step, StepKind
 from hqd.model.record import Event, Finding, Phase
 from hqd.model.task import State
 
-_LATER = frozenset({StepKind.RUN, StepKind.SPAWN})
+_LATER = frozenset({StepKind.SPAWN})
 """Kinds of steps that parse, and that this version does not carry out yet."""
 
 
@@ -32,7 +33,7 @@ def next_move(task: Task, board: Board, now: datetime) -> Move:
     if task.id in board.waiting:
         return Wait(board.waiting[task.id], "human")
     try:
-        return _BY_PHASE[task.cursor.phase](task, board, now)
+        return may_have_acted(task, board.step_of(task)) or _BY_PHASE[task.cursor.phase](task, board, now)
     except ExpressionFault as fault:
         return Park(ParkReason.EXPRESSION, fault.message)
     except KeyError as lost:
@@ -200,6 +201,8 @@ def _moment(value: datetime | date | None) -> datetime | None:
 
 
 def _wanted(step: Step, task: Task, board: Board, now: datetime) -> bool:
+    if acted(task, step):
+        return False
     if step.when is None:
         return True
     return bool(compile_expression(step.when).evaluate(facts(task, board.values, now)))

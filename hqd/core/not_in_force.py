@@ -52,7 +52,6 @@ NOT_IN_FORCE: tuple[Later, ...] = (
     Later("playbook", ("repo",), "work on other repositories"),
     Later("playbook", ("experiment",), "experiments"),
     Later("playbook", ("audit",), "audits"),
-    Later("playbook", ("steps", "*", "run"), "programs with an outside effect as a step"),
     Later("playbook", ("steps", "*", "spawn"), "child tasks"),
     Later("playbook", ("steps", "*", "review", "sample"), "reviews of a sample only"),
     Later("playbook", ("steps", "*", "review", "risk"), "reviews by risk"),

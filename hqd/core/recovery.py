@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from hqd.core.moves import ClaimStep, GoTo, Move, Park
+from hqd.core.program import is_once
 from hqd.model.board import Rules, Task
 from hqd.model.duration import seconds
 from hqd.model.failure import Failure, ParkReason
@@ -150,8 +151,8 @@ def go_back(cursor: Cursor, playbook: Playbook, target: str, key: str, findings:
 
 
 def steps_from(playbook: Playbook, name: str) -> tuple[str, ...]:
-    """The names of `name` and of all steps after it."""
-    return tuple(step.name for step in playbook.steps[playbook.position(name) :])
+    """The names of `name` and of all steps after it, but for programs that may act once only."""
+    return tuple(step.name for step in playbook.steps[playbook.position(name) :] if not is_once(step))
 
 
 def no_progress(cursor: Cursor) -> bool:

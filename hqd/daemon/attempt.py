@@ -17,7 +17,7 @@ from hqd.core.facts import facts
 from hqd.core.gate_use import resolve_gates
 from hqd.core.prompt import compose
 from hqd.core.typed import read as read_typed
-from hqd.daemon import gather
+from hqd.daemon import gather, program
 from hqd.daemon.job import Job
 from hqd.daemon.made import Made, prompt_hash, report, without_head
 from hqd.daemon.workshop import Workshop
@@ -38,6 +38,8 @@ def run(job: Job, shop: Workshop, stop: threading.Event, progress: Progress) -> 
     try:
         if job.step.kind is StepKind.AGENT:
             return _agent(found, shop, stop, progress)
+        if job.step.kind is StepKind.RUN:
+            return _program(found, shop, stop, progress)
         return _gates_only(found, shop, stop, progress)
     except ExpressionFault as fault:
         return report(found, shop, Outcome.FAILED, Failure.EXPRESSION, fault.message)
@@ -60,11 +62,8 @@ def _gates_only(found: Made, shop: Workshop, stop: threading.Event, progress: Pr
 def _agent(found: Made, shop: Workshop, stop: threading.Event, progress: Progress) -> Report:
     job = found.job
     tree, own = shop.history.tree(job.snapshot), shop.history.tree(job.commit)
-    if job.step.gates_before:
-        found.text = job.task.document.text
-        found.gates = shop.gates(job.rules).run(_gates(job, job.step.gates_before), _subject(found, shop, None, stop))
-        if any(result.stops for result in found.gates):
-            return _judge(found, shop, stop)
+    if not _may_begin(found, shop, stop):
+        return _judge(found, shop, stop)
     schema = gather.schema(job, tree)
     found.prompt = compose(gather.parts(job, tree, own))
     found.files["manifest.json"] = (json.dumps(found.prompt.manifest, indent=1, ensure_ascii=False) + "\n").encode()
@@ -82,6 +81,52 @@ def _agent(found: Made, shop: Workshop, stop: threading.Event, progress: Progres
         progress("agent")
         found.answer = _ask(found, shop, copy, schema, stop, progress)
         return _examine(found, shop, copy, schema, stop, progress)
+
+
+def _may_begin(found: Made, shop: Workshop, stop: threading.Event) -> bool:
+    """The gates before a step: nothing is spent, and nothing happens outside, while one of them stops it."""
+    job = found.job
+    if not job.step.gates_before:
+        return True
+    found.text = job.task.document.text
+    found.gates = shop.gates(job.rules).run(_gates(job, job.step.gates_before), _subject(found, shop, None, stop))
+    found.text = ""
+    return not any(result.stops for result in found.gates)
+
+
+def _program(found: Made, shop: Workshop, stop: threading.Event, progress: Progress) -> Report:
+    """A run step, in a copy of main: a program that an agent has changed is not what is started."""
+    job = found.job
+    if not _may_begin(found, shop, stop):
+        return _judge(found, shop, stop)
+    schema = gather.schema(job, shop.history.tree(job.snapshot))
+    progress("copy")
+    with shop.copies.borrow(job.task.id, job.task.document.header.repo, job.snapshot) as copy:
+        progress("program")
+        found.answer = answer = program.act(job, shop, copy.path, _known(found), stop)
+        found.text = answer.text
+        if answer.raw and answer.raw != answer.text.encode():
+            found.files["raw.txt"] = answer.raw
+        if answer.failure is not None:
+            outcome = Outcome.INTERRUPTED if answer.failure is Failure.INTERRUPTED else Outcome.FAILED
+            return report(found, shop, outcome, answer.failure, answer.message)
+        wrong = _typed(found, shop, schema)
+        if wrong is not None:
+            return wrong
+        progress("gates")
+        ran = shop.gates(job.rules).run(_gates(job, job.step.gates), _subject(found, shop, copy, stop))
+        found.gates = (*found.gates, *ran)
+        return _judge(found, shop, stop)
+
+
+def _typed(found: Made, shop: Workshop, schema: Mapping[str, Any] | None) -> Report | None:
+    """Reads a typed output out of the text; a report where it does not fit."""
+    if schema is not None:
+        found.data, wrong = read_typed(found.text, schema)
+        if wrong is not None:
+            return report(found, shop, Outcome.FAILED, Failure.MALFORMED, wrong)
+        found.typed, found.text = True, json.dumps(found.data, indent=1, ensure_ascii=False)
+    return None
 
 
 def _lay_patch(job: Job, copy: Copy, own: Any) -> None:
@@ -160,11 +205,9 @@ def _examine(
         return report(found, shop, Outcome.FAILED, Failure.NEEDS_HUMAN, answer.needs_human)
     if answer.replan is not None:
         return report(found, shop, Outcome.FAILED, Failure.REPLAN, answer.replan)
-    if schema is not None:
-        found.data, wrong = read_typed(answer.text, schema)
-        if wrong is not None:
-            return report(found, shop, Outcome.FAILED, Failure.MALFORMED, wrong)
-        found.typed, found.text = True, json.dumps(found.data, indent=1, ensure_ascii=False)
+    wrong = _typed(found, shop, schema)
+    if wrong is not None:
+        return wrong
     breach = _deliver(found, shop, copy)
     if breach is not None:
         return breach

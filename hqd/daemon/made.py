@@ -15,6 +15,7 @@ from hqd.daemon.workshop import Workshop
 from hqd.model.attempt import Answer, Report
 from hqd.model.failure import HOLD_FAILURES, Failure, Outcome
 from hqd.model.gate import GateResult, GateStatus
+from hqd.model.playbook import StepKind
 from hqd.model.record import Finding, Usage, Work
 
 
@@ -42,7 +43,7 @@ def report(found: Made, shop: Workshop, outcome: Outcome, failure: Failure | Non
     job, answer = found.job, found.answer
     known = shop.secrets()
     role = None
-    if found.text and (answer is not None or found.typed):
+    if (found.text or job.step.kind is StepKind.RUN) and (answer is not None or found.typed):
         role = "output.json" if found.typed else "output.md"
         found.files[role] = found.text.encode("utf-8", "surrogateescape")
     files = {name: data if name == "patch.diff" else redact(data, known)[0] for name, data in found.files.items()}
@@ -63,7 +64,7 @@ def report(found: Made, shop: Workshop, outcome: Outcome, failure: Failure | Non
         model=answer.model if answer is not None else None,
         stop=answer.stop if answer is not None else None,
         prompt_hash=prompt_hash(found),
-        fingerprint=_fingerprint(found),
+        fingerprint=_fingerprint(found) if job.step.kind is not StepKind.RUN else None,  # it may wait and look again
         retry_after=answer.retry_after if answer is not None else None,
         files=files,
         output_role=role,

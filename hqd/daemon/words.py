@@ -60,7 +60,7 @@ def retry(
     if step is not None and (playbook is None or all(each.name != step for each in playbook.steps)):
         names = ", ".join(each.name for each in playbook.steps) if playbook else "none"
         raise Usage(f"no step {step!r} in playbook {task.cursor.playbook!r}", remedy=f"its steps: {names}")
-    stale = steps_from(playbook, step) if step is not None and playbook is not None else ()
+    stale = (step, *steps_from(playbook, step)) if step is not None and playbook is not None else ()
     event = _word(EventKind.RESUMED, State.QUEUE, speaker, now, step=step, items=stale)
     _happen(draft, task, event, speaker, seen)
     return f"{task.id}: round {task.cursor.round + 1} begins" + (f" at step {step}" if step else "")

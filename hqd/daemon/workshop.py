@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hqd.daemon.accepted import Accepted
 from hqd.model.board import Rules
-from hqd.ports import Agent, Branches, Copies, Gates, History
+from hqd.ports import Agent, Branches, Copies, Gates, History, Programs, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,4 +22,7 @@ class Workshop:
     history: History
     secrets: Callable[[], Collection[str]]
     accepted: Accepted
+    programs: Programs
+    environment: Mapping[str, str]  # what of hqd's own a program sees
+    vault: Secrets  # `secret:NAME` of run steps
     scratch: Path  # folder for the files that agents write to HQD_OUTPUT

@@ -70,6 +70,8 @@ class ParkReason(StrEnum):
     ASKED = "asked"  # not a park: an `ask` step waits for its answer
     CONTEXT = "context"  # a required document is missing
     LANDING = "landing"  # the delivered path is taken, or landing is refused
+    ONCE = "once"  # a `once` program was begun and did not pass: it may have acted
+    SPAWN = "spawn"  # a spawn step has no list, one that is too long, or children too deep
     NOT_IN_FORCE = "not_in_force"  # the playbook uses something this version does not do yet
 
 

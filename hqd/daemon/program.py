@@ -1,0 +1,86 @@
+"""Starts the program of a `run` step and says how it ended, as an answer. Runs in a worker thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from hqd.core.expressions import compile_text
+from hqd.core.program import key_of
+from hqd.daemon.gather import MissingContext
+from hqd.daemon.job import Job
+from hqd.daemon.workshop import Workshop
+from hqd.errors import Expected
+from hqd.model.attempt import Answer
+from hqd.model.duration import seconds
+from hqd.model.failure import Failure
+from hqd.model.playbook import RunProgram
+from hqd.model.program import Ran
+
+TRANSIENT_EXIT = 75
+_SECRET = "secret:"  # noqa: S105 - how a reference begins
+_LAST_LINES = 12
+
+
+def act(job: Job, shop: Workshop, cwd: Path, known: Mapping[str, Any], stop: threading.Event) -> Answer:
+    """Runs it to its end. Raises ExpressionFault, and MissingContext for a secret that is not to be had."""
+    program = job.step.run
+    assert program is not None  # noqa: S101 - only run steps come here
+    argv = [compile_text(word).render(known) for word in program.argv]
+    env = {**shop.environment, **_environment(program, shop, known), **_own(job)}
+    if any("\0" in text for text in (*argv, *env.values())):
+        return _failed(Failure.AGENT_ERROR, "an argument or variable holds a NUL character, which no program can take")
+    timeout = min(job.timeout, seconds(program.timeout))
+    try:
+        ran = shop.programs.run(argv, cwd, env, timeout, stop)
+    except Expected as fault:
+        return _failed(Failure.AGENT_ERROR, fault.message)
+    return _answer(ran, argv[0], timeout)
+
+
+def _environment(program: RunProgram, shop: Workshop, known: Mapping[str, Any]) -> dict[str, str]:
+    found = {}
+    for name, text in program.env.items():
+        if text.startswith(_SECRET):
+            value = shop.vault.get(text.removeprefix(_SECRET))
+            if value is None:
+                raise MissingContext(f"{text}, for {name}, is not found")
+            found[name] = value
+        else:
+            found[name] = compile_text(text).render(known)
+    return found
+
+
+def _own(job: Job) -> dict[str, str]:
+    return {
+        "HQD_KEY": key_of(job.task.id, job.step.name),
+        "HQD_TASK": job.task.id,
+        "HQD_STEP": job.step.name,
+        "HQD_ATTEMPT": str(job.attempt),
+    }
+
+
+def _answer(ran: Ran, name: str, timeout: float) -> Answer:
+    text = ran.stdout.decode("utf-8", "replace").rstrip("\n") + ("\n[… more was printed]" if ran.capped else "")
+    raw = ran.stdout + (b"\n--- stderr ---\n" + ran.stderr if ran.stderr else b"")
+    failure, message = _verdict(ran, name, timeout)
+    return Answer(text=text, raw=raw, failure=failure, message=message, stop=str(ran.exit))
+
+
+def _verdict(ran: Ran, name: str, timeout: float) -> tuple[Failure | None, str]:
+    if ran.stopped:
+        return Failure.INTERRUPTED, "hqd was told to stop while it ran"
+    if ran.timed_out:
+        return Failure.TIMEOUT, f"`{name}` ran longer than {timeout:g} s"
+    if ran.exit == 0:
+        return None, ""
+    tail = "\n".join(ran.stderr.decode("utf-8", "replace").splitlines()[-_LAST_LINES:]).strip()
+    how = f"was ended by signal {-ran.exit}" if ran.exit < 0 else f"exits with {ran.exit}"
+    failure = Failure.TRANSIENT if ran.exit == TRANSIENT_EXIT else Failure.AGENT_ERROR
+    return failure, f"`{name}` {how}" + (f": {tail}" if tail else "")
+
+
+def _failed(failure: Failure, message: str) -> Answer:
+    return Answer(text="", raw=b"", failure=failure, message=message)
