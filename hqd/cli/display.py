@@ -62,9 +62,8 @@ class Lines:
         self._stamps = stamps
 
     def committed(self, written: Sequence[Written], commits: Sequence[str]) -> None:
-        last = commits[-1] if commits else ""
         for each in written:
-            self._print(line(each, last))
+            self._print(line(each, commits[each.place] if commits else ""))
 
     def note(self, text: str) -> None:
         self._print("note=" + _quoted(text))
@@ -119,10 +118,11 @@ def _pretty(written: Written) -> Text:
     event = written.event
     text = Text(f"{event.at.astimezone():%H:%M:%S}  ", style="dim")
     if written.hold is not None:
-        text.append(f"{written.hold.on} {event.event.value}: ", style="bold red")
-        return text.append(one_line(written.hold.missing))
+        lifted = event.event is EventKind.LIFTED
+        text.append(f"{written.hold.on} {event.event.value}: ", style="bold green" if lifted else "bold red")
+        return text.append(one_line(f"{event.message} ({event.by})" if lifted else written.hold.missing))
     name = slug_of(written.after.id) if written.after is not None else ""
-    text.append(f"{name[:34]:<34} ", style="bold")
+    text.append(f"{name if len(name) <= 34 else name[:33] + '…':<34} ", style="bold")
     what = " ".join(str(part) for part in (event.step, event.outcome or event.event) if part is not None)
     failed = event.failure is not None
     text.append(f"{what:<26}", style="red" if failed else _STYLES.get(event.to, "default"))

@@ -55,6 +55,13 @@ def probed(live: Live, event: Event, now: datetime) -> None:
         live.lifting.add(name)
 
 
+def probe_now(live: Live, now: datetime) -> None:
+    """After a restart or with new rules the cause of an agent's hold may be gone: one task may try at once."""
+    live.probe_at.update(
+        {name: now for name, hold in live.holds.items() if hold.on.startswith(("agent:", "provider:"))}
+    )
+
+
 def _moment(value: datetime | date) -> datetime:
     if not isinstance(value, datetime):
         value = datetime.combine(value, clock_time.min)

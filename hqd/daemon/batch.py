@@ -38,6 +38,7 @@ class Written:
     record: Record | None
     event: Event
     hold: Hold | None = None
+    place: int = 0  # which of the batch's commits it is
 
 
 @dataclass(slots=True)
@@ -106,7 +107,7 @@ class Batch:
             ),
             task.id,
         )
-        self.written.append(Written(task, after, record, event))
+        self.written.append(Written(task, after, record, event, place=len(self.transitions) - 1))
         return after
 
     def hold(self, hold: Hold, event: Event, *, there: bool, acts: tuple[Act, ...] = ()) -> None:
@@ -123,7 +124,7 @@ class Batch:
             ),
             "",
         )
-        self.written.append(Written(None, None, None, event, hold))
+        self.written.append(Written(None, None, None, event, hold, len(self.transitions) - 1))
 
     def plain(self, transition: Transition, task: str = "") -> None:
         """A commit that is no event of its own: a person's files, the merge that lands a task's work."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hqd.daemon import spool
+from hqd.daemon.alarms import probe_now
 from hqd.daemon.book import Book, Reading
 from hqd.daemon.live import Live
 from hqd.daemon.parts import Parts
@@ -35,7 +36,8 @@ def follow(live: Live, book: Book, parts: Parts, tree: Tree, old_tip: str | None
     live.tree, live.tasks = tree, reading.tasks
     live.task_problems = dict(reading.problems)
     live.read_holds(tree)
-    parts.rulebook.refresh(tree)
+    if parts.rulebook.refresh(tree):
+        probe_now(live, parts.clock.now())
     parts.followed(tree)
     parts.see_tip(tree.commit)
     return Foreign(dict(before), reading, old)

@@ -18,7 +18,7 @@ from hqd.core.decide import Action, Happen, HoldUp, LandWork, LiftHold, Start, a
 from hqd.core.flow import next_label
 from hqd.core.recovery import cost_cap
 from hqd.daemon import acts, desk, edits, intake, landings, reports, spool
-from hqd.daemon.alarms import alarms, probed, resting
+from hqd.daemon.alarms import alarms, probe_now, probed, resting
 from hqd.daemon.batch import Batch, utc
 from hqd.daemon.book import Book
 from hqd.daemon.draft import Draft
@@ -64,7 +64,7 @@ class Loop:
         self.book = Book()
         self.merging = Merging(parts, self.live)
         self.runner = Runner(parts.executor, parts.shop, parts.forge, self._take)
-        self.on_result: Callable[[], None] = _nobody
+        self.on_result: Callable[[], None] = lambda: None
         self.results: dict[str, Result] = {}
         self.whole: set[str] = set()  # paths that arrived whole, as the watcher saw
         self.stopping = False
@@ -86,6 +86,7 @@ class Loop:
         tree = self.parts.ledger.snapshot()
         self.parts.rulebook.refresh(tree)
         self._foreign = follow(self.live, self.book, self.parts, tree, self.parts.last_tip())
+        probe_now(self.live, self.parts.clock.now())
         self._new_day(self.parts.clock.now())
         self.merging.open()
 
@@ -385,10 +386,6 @@ class Loop:
     def _poll(self) -> float:
         settings = self.parts.rulebook.current.settings
         return min(seconds(settings.forge.poll), seconds(settings.hq.rescan))
-
-
-def _nobody() -> None:
-    """Nobody waits to be woken."""
 
 
 def _apply(draft: Draft, action: Action, now: datetime) -> None:

@@ -37,7 +37,7 @@ def test_moving_a_blocked_task_to_queue_begins_a_new_round(hq: Headquarters) -> 
         source.rename(hq.root / f"workspace/queue/{task.id}.md")
         settle(loop, lambda: not loop.live.tasks)
     resumed = next(record for record in hq.records(task.id) if record.event.value == "resumed")
-    assert ("files", "Ada", 2) == (resumed.via.value, resumed.by, resumed.round)
+    assert (resumed.via.value, resumed.by, resumed.round) == ("files", "Ada", 2)
     authors = hq.git("log", "--format=%an|%cn|%s").splitlines()
     assert any(line.startswith("Ada|hqd|") and "resumed" in line for line in authors)
     assert not list((hq.root / "workspace/blocked").glob("*.md"))
@@ -137,7 +137,7 @@ def test_text_under_answer_in_the_note_is_the_answer(hq: Headquarters) -> None:
         settle(loop, lambda: not loop.live.tasks)
     records = hq.records(task.id)
     answered = next(record for record in records if record.event.value == "answered")
-    assert ("Blue, please.", "files", 1) == (answered.answer, answered.via.value, answered.round)
+    assert (answered.answer, answered.via.value, answered.round) == ("Blue, please.", "files", 1)
     prompt = [record.prompt for record in records if record.prompt][-1]
     assert "Blue, please." in hq.git("show", f"main:{prompt}")
     assert hq.clean() == ""
@@ -252,7 +252,7 @@ def test_a_file_with_a_secret_stays_uncommitted_with_the_fault_shown(hq: Headqua
     with hq.daemon() as loop:
         settle(loop)
         (problem,) = loop.all_problems()
-        assert ("workspace/inbox/leak.md", 3) == (problem.path, problem.line)
+        assert (problem.path, problem.line) == ("workspace/inbox/leak.md", 3)
         assert secret not in str(problem)
         assert not loop.live.tasks
     assert (hq.root / "workspace/inbox/leak.md").exists()
@@ -328,3 +328,15 @@ def test_a_faulty_commit_leaves_the_last_good_rules_in_force(hq: Headquarters) -
     with hq.daemon() as loop:
         hq.drop("again.md")
         settle(loop, lambda: len(hq.folder("done")) == 2)
+
+
+def test_a_restart_tries_a_held_agent_at_once(hq: Headquarters) -> None:
+    hq.answers({"attempt": 1, "failure": "credentials", "message": "401"}, {"answer": "three good words"})
+    hq.commit()
+    hq.drop("hello.md")
+    with hq.daemon() as loop:
+        settle(loop)
+        assert loop.live.holds
+    with hq.daemon() as loop:
+        settle(loop, lambda: not loop.live.tasks and not loop.live.holds)
+    assert hq.folder("done")
