@@ -73,7 +73,7 @@ def from_files(
             continue
         if difference.staged or difference.size == 0:
             continue
-        if difference.path not in whole and difference.age < door.settle:
+        if not (difference.whole or difference.path in whole) and difference.age < door.settle:
             rest = door.settle - difference.age
             soonest = rest if soonest is None else min(soonest, rest)
             continue
