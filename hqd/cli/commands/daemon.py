@@ -40,9 +40,7 @@ def init(
 
 def demo(
     context: typer.Context,
-    keep: Annotated[
-        Path | None, typer.Option("--keep", metavar="DIR", help="Leave the HQ of the tour in this new folder.")
-    ] = None,
+    keep: Annotated[Path | None, typer.Option("--keep", metavar="PATH", help="Leave its HQ in this folder.")] = None,
 ) -> None:
     """The guided tour on recorded agents.
 
