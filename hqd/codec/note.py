@@ -139,6 +139,10 @@ def _traces(record: Record, task: str) -> list[str]:
     last = record.output or record.cursor.last.get(record.step or record.cursor.step or "")
     if last:
         lines.append(f"- last output: `{one_line(last)}`")
+    best = record.cursor.best.get(record.step or record.cursor.step or "")
+    if best is not None and best.output:
+        held = f"{best.passed} gate{'' if best.passed == 1 else 's'} held"
+        lines.append(f"- best output: `{one_line(best.output)}` (attempt {best.attempt}, {held})")
     lines.append(f"- record: `{record_path(task, record.n, record.event.value)}`")
     lines.append(f"- the whole story: `hqd why {slug_of(task)}`")
     return [*lines, ""]

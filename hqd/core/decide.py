@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hqd.core.ask import question
+from hqd.core.evolve import DIED
 from hqd.core.flow import group_of, next_move
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park
 from hqd.core.recovery import DEFAULTS
@@ -108,6 +109,7 @@ def _recover(task: Task, board: Board, now: datetime) -> Iterable[Action]:
         outcome=Outcome.INTERRUPTED,
         failure=Failure.INTERRUPTED,
         message="hqd ended while it was being worked on",
+        stop=DIED,
     )
     return (Happen(task.id, event),)
 
@@ -292,6 +294,7 @@ def _claim_event(
         attempt=task.cursor.attempts.get(step.name, 0) + 1,
         mode=move.mode,
         rung=move.rung,
+        ladder=move.ladder,
         agent=agent,
         pin=rules.pin,
         snapshot=board.snapshot,
@@ -313,6 +316,9 @@ def hold_for(task: Task, event: Event, rules: Rules, now: datetime) -> Hold | No
         return None
     agent = event.agent or "unknown"
     message = event.message or DEFAULTS[failure].tell
+    settings = rules.settings.agents.get(agent)
+    if failure is Failure.CREDENTIALS and settings is not None and settings.provider == "anthropic":
+        message += f"; put the right key where {settings.api_key} is found, and start hqd again"
     return Hold(
         name=f"agent-{agent}",
         on=f"agent:{agent}",

@@ -8,14 +8,22 @@ from typing import Any
 from hqd.core import backoff, transitions
 from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome
-from hqd.model.record import Best, Cursor, Event, EventKind, OutputRef, Phase, Rungs
+from hqd.model.gate import GateStatus
+from hqd.model.record import Best, Cursor, Event, EventKind, OutputRef, Phase, Rungs, Trial
 from hqd.model.task import State
+
+DIED = "died"
+"""`stop` of an attempt whose daemon ended unasked: nobody told it to stop."""
 
 UNCOUNTED = frozenset({Failure.TRANSIENT, Failure.GATE_ERROR, Failure.INTERRUPTED})
 """Failures that are not the agent's: such attempts do not count towards limits or ladders."""
 
-_MEMORY = 24
-"""How many fingerprints, failures and prompt hashes of a round a cursor keeps."""
+_MEMORY = 48
+"""How many fingerprints, failures and prompt hashes of a round a cursor keeps: several turns of a long loop."""
+
+_TRIALS = 3
+_WORDS = 200
+_GATES = 6
 
 
 def evolve(task: Task, event: Event) -> Task:
@@ -50,9 +58,10 @@ def _claimed(cursor: Cursor, event: Event) -> Cursor:
     moved_on = step != cursor.step or cursor.phase in (Phase.PASSED, Phase.READY)
     rungs = dict(cursor.rungs)
     if event.rung is not None:
-        before = rungs.get(step, Rungs())
+        key = f"{step}:{event.ladder}" if event.ladder else step
+        before = rungs.get(key, Rungs())
         used = before.used + 1 if before.rung == event.rung else 1
-        rungs[step] = Rungs(rung=event.rung, used=used)
+        rungs[key] = Rungs(rung=event.rung, used=used)
     return _with(
         cursor,
         step=step,
@@ -76,13 +85,18 @@ def _claimed(cursor: Cursor, event: Event) -> Cursor:
 def _finished(cursor: Cursor, event: Event) -> Cursor:
     usage = event.usage
     cost = (usage.cost or 0.0) if usage else 0.0
+    tokens, step = usage.tokens if usage else 0, str(event.step)
     cursor = _with(
         cursor,
         cost=round(cursor.cost + cost, 6),
-        tokens=cursor.tokens + (usage.tokens if usage else 0),
+        tokens=cursor.tokens + tokens,
         spent=round(cursor.spent + cost, 6),
-        spent_tokens=cursor.spent_tokens + (usage.tokens if usage else 0),
+        spent_tokens=cursor.spent_tokens + tokens,
         stalled=round(cursor.stalled + cost, 6),
+        stalled_tokens=cursor.stalled_tokens + tokens,
+        step_cost={**cursor.step_cost, step: round(cursor.step_cost.get(step, 0.0) + cost, 6)},
+        step_tokens={**cursor.step_tokens, step: cursor.step_tokens.get(step, 0) + tokens},
+        deaths=cursor.deaths + 1 if event.stop == DIED else 0,
         gates={result.name: result.status.value for result in event.gates},
         claim=None,
     )
@@ -123,19 +137,24 @@ def _passed(cursor: Cursor, event: Event) -> Cursor:
             data=event.output_data,
         )
         last[step] = event.output
+    again = step in cursor.reached
     return _with(
         cursor,
         phase=Phase.PASSED,
         outputs=outputs,
         last=last,
-        rungs={name: rungs for name, rungs in cursor.rungs.items() if name != step},
+        rungs={key: rungs for key, rungs in cursor.rungs.items() if key.partition(":")[0] != step},
+        trials={name: trials for name, trials in cursor.trials.items() if name != step},
         counted=cursor.counted + 1,
         fingerprints=_remember(cursor.fingerprints, event.fingerprint),
         findings=(),
         failure=None,
         backoff=0,
         crashes=0,
-        stalled=0.0,
+        stalled=cursor.stalled if again else 0.0,
+        stalled_tokens=cursor.stalled_tokens if again else 0,
+        reached=cursor.reached if again else (*cursor.reached, step),
+        repeats=cursor.repeats + 1 if again else 0,
         mode="first",
         patch=None,
         head=event.work.head if event.work and event.work.head else cursor.head,
@@ -164,10 +183,35 @@ def _failed(cursor: Cursor, event: Event) -> Cursor:
         findings=event.findings or cursor.findings,
         best=best,
         last=last,
+        trials=_tried(cursor, event, step),
         backoff=0,
         patch=event.work.patch if event.work else cursor.patch,
         missing=event.message,
     )
+
+
+def _tried(cursor: Cursor, event: Event, step: str) -> dict[str, tuple[Trial, ...]]:
+    """The tries of a step with this one; a prompt that was refused unsent is none."""
+    if event.failure is None or event.failure is Failure.NO_PROGRESS:
+        return cursor.trials
+    known = cursor.trials.get(step, ())
+    red = [result for result in event.gates if result.stops and result.status is GateStatus.FAIL][:_GATES]
+    failed = {result.name: " ".join(result.message.split())[:_WORDS] for result in red}
+    before = known[-1].failed if known else {}
+    trial = Trial(
+        attempt=int(event.attempt or 0),
+        failure=event.failure,
+        message=" ".join((event.message or "").split())[:_WORDS],
+        fingerprint=event.fingerprint,
+        failed=failed,
+        scores={
+            result.name: (result.score, result.threshold)
+            for result in red
+            if result.score is not None and result.threshold is not None
+        },
+        worse=bool(before) and bool(failed.keys() - before.keys()),
+    )
+    return {**cursor.trials, step: (*known, trial)[-_TRIALS:]}
 
 
 def _routed(cursor: Cursor, event: Event) -> Cursor:
@@ -218,6 +262,12 @@ def _resumed(cursor: Cursor, event: Event) -> Cursor:
         pin=None,
         counted=0,
         rungs={},
+        trials={},
+        reached=(),
+        repeats=0,
+        step_cost={},
+        step_tokens={},
+        deaths=0,
         routes={},
         failures=(),
         prompts=(),
@@ -233,6 +283,7 @@ def _resumed(cursor: Cursor, event: Event) -> Cursor:
         spent=0.0,
         spent_tokens=0,
         stalled=0.0,
+        stalled_tokens=0,
         wall=0.0,
         review=None,
         playbook=event.playbook or cursor.playbook,
@@ -247,6 +298,7 @@ def _asked(cursor: Cursor, event: Event) -> Cursor:
 def _answered(cursor: Cursor, event: Event) -> Cursor:
     """An answer resumes the same round; to an agent's own question it is a finding of its step."""
     answers = {**cursor.answers, str(event.step): str(event.answer)}
+    cursor = _moved(cursor)
     if cursor.phase is Phase.ASKED:
         return _with(cursor, phase=Phase.PASSED, answers=answers, missing=None, reason=None)
     return _with(
@@ -267,30 +319,29 @@ def _feedback(cursor: Cursor, event: Event) -> Cursor:
     if event.to is State.REVIEW:
         return _with(cursor, review=review, head=review.head if review else cursor.head)
     if event.outcome is Outcome.PASSED:
-        return _with(cursor, phase=Phase.PASSED, review=None, stalled=0.0)
+        return _with(_moved(cursor), phase=Phase.PASSED, review=None)
     return _with(
-        cursor,
+        _moved(cursor),
         step=event.step,
         phase=Phase.READY,
         mode="retry",
         agent=None,
         rungs={},
+        trials={},
         outputs=stale_from(cursor, event.children),
         findings=event.findings,
         review=None,
-        stalled=0.0,
         head=review.head if review else cursor.head,
     )
 
 
 def _landed(cursor: Cursor, event: Event) -> Cursor:
     return _with(
-        cursor,
+        _moved(cursor),
         phase=Phase.PASSED,
         review=None,
         reason=None,
         missing=None,
-        stalled=0.0,
         base=None,
         head=None,
         landed=event.landed,
@@ -303,6 +354,11 @@ def _ended(cursor: Cursor, event: Event) -> Cursor:
 
 def _edited(cursor: Cursor, event: Event) -> Cursor:
     return _with(cursor, edits=cursor.edits + 1, source=event.source or cursor.source)
+
+
+def _moved(cursor: Cursor) -> Cursor:
+    """A person spoke, or the work landed: an accepted change of state, from which stalled spend counts anew."""
+    return _with(cursor, stalled=0.0, stalled_tokens=0, reached=(), repeats=0)
 
 
 def _remember(known: tuple[str, ...], new: str | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from hqd.core.recovery import after_failure, go_back, over_budget
 from hqd.core.routing import choose
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
-from hqd.model.failure import Failure, ParkReason
+from hqd.model.failure import ParkReason
 from hqd.model.playbook import Playbook, Route, Step, StepKind
 from hqd.model.record import Event, Finding, Phase
 from hqd.model.task import State
@@ -102,16 +102,12 @@ def _again(task: Task, board: Board, now: datetime) -> Move:
     playbook, step = found
     if step is None:
         return _lost_step(task)
-    if cursor.failure is Failure.CRASHED and cursor.crashes >= rules.settings.limits.crashes:
-        return Park(ParkReason.CRASHED, f"step {step.name} broke its worker {cursor.crashes} times; see hqd show")
-    if cursor.failure is Failure.GATE_ERROR and cursor.backoff >= recovery.GATE_ERROR_TRIES:
-        return Park(
-            ParkReason.GATE_ERROR, f"step {step.name}: a gate cannot judge: {cursor.missing or ''}".rstrip(": ")
-        )
-    if cursor.failure is Failure.TRANSIENT and cursor.backoff >= recovery.TRANSIENT_TRIES:
-        return Park(
-            ParkReason.LADDER_EXHAUSTED, f"step {step.name}: the provider failed {cursor.backoff} times running"
-        )
+    move = recovery.too_often(task, rules, playbook, step)
+    if isinstance(move, ClaimStep):
+        waits = _not_yet(task, board, now)
+        return waits or _claim(task, rules, playbook, step, move)
+    if move is not None:
+        return move
     waits = _not_yet(task, board, now)
     return waits or _claim(task, rules, playbook, step, ClaimStep(step.name, "again", cursor.agent))
 

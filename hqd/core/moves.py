@@ -19,6 +19,7 @@ class ClaimStep:
     mode: Mode
     agent: str | None = None
     rung: int | None = None
+    ladder: str | None = None  # the failure class whose own ladder the rung is of; None: the common one
 
 
 @dataclass(frozen=True, slots=True)

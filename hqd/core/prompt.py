@@ -50,6 +50,7 @@ class Parts:
     mode: str
     failed_output: str | None
     schema: Mapping[str, Any] | None
+    diagnosis: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ def compose(parts: Parts) -> Prompt:
     if parts.schema is not None:
         sections.append(_section("Form of the answer", ask_for(parts.schema)))
     sections += _last_time(parts)
+    if parts.diagnosis is not None:
+        sections.append(_section("Diagnosis", parts.diagnosis))
     prompt = "\n".join(sections)
     return Prompt(stable, prompt, _manifest(parts, stable, prompt))
 
@@ -145,4 +148,5 @@ def _manifest(parts: Parts, stable: str, prompt: str) -> dict[str, Any]:
         "prompt_sha256": hashlib.sha256((stable + prompt).encode()).hexdigest(),
         "mode": parts.mode,
         "findings": len(parts.findings),
+        "diagnosis": parts.diagnosis is not None,
     }

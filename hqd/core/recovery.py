@@ -5,14 +5,14 @@ Law: every path is bounded, every bound ends at a human, and only a human starts
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from hqd.core.moves import ClaimStep, GoTo, Move, Park
 from hqd.core.program import is_once
 from hqd.model.board import Rules, Task
 from hqd.model.duration import seconds
-from hqd.model.failure import Failure, ParkReason
+from hqd.model.failure import HOLD_FAILURES, Failure, ParkReason
 from hqd.model.playbook import Playbook, Rung, Step, StepKind
 from hqd.model.record import Cursor, Finding
 
@@ -63,6 +63,12 @@ DEFAULTS: dict[Failure, Default] = {
 }
 """Each class's own way (the table in docs/operations.md is generated from this one)."""
 
+FIXED = frozenset({Failure.POLICY, Failure.SECRET})
+"""Classes that no playbook can give another way: a breach is a human's at once, whatever the ladder says."""
+
+UNMOVED = HOLD_FAILURES | FIXED | {Failure.INTERRUPTED, Failure.REJECTED, Failure.CONFLICT}
+"""Classes for which a ladder in `on` has no effect; `check` says so."""
+
 GATE_ERROR_TRIES = 3
 TRANSIENT_TRIES = 8
 SAME_FINGERPRINT = 3
@@ -71,7 +77,7 @@ SAME_FINGERPRINT = 3
 
 def ladder(rules: Rules, playbook: Playbook, step: Step, failure: Failure | None) -> tuple[Rung, ...]:
     """The rungs for a failure: by class, then the step's, the playbook's, the HQ's. Always ends at a human."""
-    rungs = playbook.on.get(failure.value) if failure else None
+    rungs = playbook.on.get(failure.value) if failure is not None and overridden(playbook, failure) else None
     if rungs is None:
         rungs = step.on_fail if step.on_fail is not None else playbook.on_fail
     if rungs is None:
@@ -81,35 +87,107 @@ def ladder(rules: Rules, playbook: Playbook, step: Step, failure: Failure | None
 
 
 def after_failure(task: Task, rules: Rules, playbook: Playbook, step: Step) -> Move:
-    """What follows now that the attempt at `step` has failed (phase FAILED)."""
+    """What follows now that the attempt at `step` has failed (phase FAILED, or AGAIN when again was too often)."""
     cursor = task.cursor
     failure = cursor.failure or Failure.AGENT_ERROR
     default = DEFAULTS[failure]
-    if failure.value not in playbook.on:
+    if not overridden(playbook, failure):
         if default.path is Path.HUMAN:
             return Park(default.reason, cursor.missing or default.tell)
         if default.path is Path.OWNER:
             return _to_owner(cursor, playbook, step)
-    if no_progress(cursor):
-        return Park(
-            ParkReason.NO_PROGRESS,
-            f"step {step.name}: {SAME_FINGERPRINT} attempts gave the same output with the same failing gates;"
-            " change the task, the prompt or the gate, then retry",
-        )
-    return _climb(cursor, ladder(rules, playbook, step, failure), playbook, step)
+    return _climb(cursor, rules, playbook, step)
 
 
-def _climb(cursor: Cursor, rungs: tuple[Rung, ...], playbook: Playbook, step: Step) -> Move:
-    stand = cursor.rungs.get(step.name)
+def too_often(task: Task, rules: Rules, playbook: Playbook, step: Step) -> Move | None:
+    """In phase AGAIN: what follows where the same once more has been tried too often; None: once more."""
+    cursor, limits = task.cursor, rules.settings.limits
+    failure, said = cursor.failure, _line(cursor.missing or "")
+    if failure is Failure.CRASHED and cursor.crashes >= limits.crashes:
+        move: Move = Park(ParkReason.CRASHED, f"step {step.name} broke its worker {cursor.crashes} times; see hqd show")
+    elif failure is Failure.INTERRUPTED and cursor.deaths >= limits.deaths:
+        times = f"hqd itself ended {cursor.deaths} times in a row while this was being worked on"
+        return Park(ParkReason.CRASHED, f"step {step.name}: {times}; see the journal before you retry")
+    elif failure is Failure.GATE_ERROR and cursor.backoff >= GATE_ERROR_TRIES:
+        move = Park(ParkReason.GATE_ERROR, f"step {step.name}: a gate cannot judge: {said}".rstrip(": "))
+    elif failure is Failure.TRANSIENT and cursor.backoff >= TRANSIENT_TRIES:
+        times = f"the provider failed {cursor.backoff} times running"
+        move = Park(ParkReason.LADDER_EXHAUSTED, f"step {step.name}: {times}: {said}".rstrip(": "))
+    else:
+        return None
+    return after_failure(task, rules, playbook, step) if failure is not None and overridden(playbook, failure) else move
+
+
+def overridden(playbook: Playbook, failure: Failure) -> bool:
+    """Whether the playbook gives this class a ladder of its own, and may."""
+    return failure.value in playbook.on and failure not in FIXED
+
+
+def _climb(cursor: Cursor, rules: Rules, playbook: Playbook, step: Step) -> Move:
+    failure = _class_of_ladder(cursor, playbook, step)
+    rungs = ladder(rules, playbook, step, failure)
+    own = failure.value if overridden(playbook, failure) else None
+    stand = cursor.rungs.get(f"{step.name}:{own}" if own else step.name)
     place, used = (stand.rung, stand.used) if stand is not None and stand.rung >= 0 else (0, 0)
-    if cursor.failure is Failure.NO_PROGRESS and used:
-        place, used = place + 1, 0
+    stuck = no_progress(cursor)
+    if stuck or (used and _spent(cursor, step)):
+        better = _beyond(rungs, place, used, others=stuck)
+        if better is not None:
+            place, used = better, 0
+        elif stuck:
+            return _stuck(step)
+        elif cursor.failure is Failure.NO_PROGRESS:
+            place, used = place + 1, 0
     for index in range(place, len(rungs)):
         rung, spent = rungs[index], used if index == place else 0
         move = _try_rung(rung, index, spent, cursor, playbook, step)
+        if isinstance(move, ClaimStep) and own is not None:
+            move = replace(move, ladder=own)
         if move is not None:
             return move
     return _exhausted(cursor, rungs, step)
+
+
+def _class_of_ladder(cursor: Cursor, playbook: Playbook, step: Step) -> Failure:
+    """A prompt that was refused unsent stays on the ladder of the failure before it."""
+    failure = cursor.failure or Failure.AGENT_ERROR
+    trials = cursor.trials.get(step.name)
+    if failure is Failure.NO_PROGRESS and trials and not overridden(playbook, failure):
+        return trials[-1].failure
+    return failure
+
+
+def _spent(cursor: Cursor, step: Step) -> bool:
+    """Whether the rung that was just tried is shown to be of no use: the same again, or something else broken."""
+    if cursor.failure is Failure.NO_PROGRESS:
+        return True
+    trials = cursor.trials.get(step.name, ())
+    if len(trials) < 2:
+        return False
+    before, newest = trials[-2:]
+    same = newest.fingerprint is not None and newest.fingerprint == before.fingerprint
+    return same or newest.worse
+
+
+def _beyond(rungs: tuple[Rung, ...], place: int, used: int, *, others: bool) -> int | None:
+    """The next rung that is not the human; with `others`, one that brings another agent or step. None: there is none.
+
+    A rung is skipped for a better one only: a person is not called sooner than the ladder says.
+    """
+    start = place + 1 if used else place
+    for index in range(start, len(rungs)):
+        rung = rungs[index]
+        if not rung.human and (not others or rung.agent is not None or rung.route is not None):
+            return index
+    return None
+
+
+def _stuck(step: Step) -> Park:
+    return Park(
+        ParkReason.NO_PROGRESS,
+        f"step {step.name}: {SAME_FINGERPRINT} attempts gave the same output with the same failing gates;"
+        " change the task, the prompt or the gate, then retry",
+    )
 
 
 def _try_rung(rung: Rung, index: int, spent: int, cursor: Cursor, playbook: Playbook, step: Step) -> Move | None:

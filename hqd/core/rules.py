@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
+from hqd.core.recovery import UNMOVED
 from hqd.core.typed import check_schema, schema_of
 from hqd.model.gate import GateSpec
 from hqd.model.playbook import RESERVED_TARGETS, ContextRule, GateUse, Playbook, Review, Route, Rung, Step, StepKind
@@ -19,6 +20,10 @@ from hqd.model.settings import Settings
 from hqd.model.spelling import meant
 
 CheckGate = Callable[[GateSpec], tuple[str, ...]]
+MOST_FEEDBACK = 2
+"""Retries with feedback of one rung, above which `check` warns: a first one mends a third of the failures, later ones
+next to none (notes on recovery: ALFWorld, Aider polyglot)."""
+
 _AGENT_ONLY = ("prompt", "prompt_text", "tools", "deliver")
 
 
@@ -82,6 +87,10 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
         yield from _ladder(playbook.on_fail, ("on_fail",), path, rules.settings, playbook, None)
     for failure, rungs in playbook.on.items():
         yield from _ladder(rungs, ("on", failure), path, rules.settings, playbook, None)
+        if failure in UNMOVED:
+            message = "has no effect: this class is not the agent's to mend, its way is always the same"
+            remedy = "remove it; docs/operations.md has the classes and their ways"
+            yield Problem(path, 0, "", message, remedy, ProblemLevel.WARNING, ("on", failure))
     yield from _context(playbook.context, (), path, playbook, None)
     for index, step in enumerate(playbook.steps):
         yield from _step(rules, path, playbook, step, ("steps", index))
@@ -240,6 +249,10 @@ def _ladder(
             yield Problem(path, 0, "", f"there is no agent {rung.agent}", remedy, place=(*at, "agent"))
         if rung.route is not None:
             yield from _route_rung(rung.route, (*at, "route"), path, playbook, step)
+        if rung.retry is not None and rung.retry > MOST_FEEDBACK:
+            message = f"{rung.retry} retries with feedback: after {MOST_FEEDBACK} they seldom help"
+            remedy = f"write {{ retry = {MOST_FEEDBACK} }}, then {{ fresh = 1 }} or another agent"
+            yield Problem(path, 0, "", message, remedy, ProblemLevel.WARNING, (*at, "retry"))
         if rung.human and index < len(rungs) - 1:
             message = "the rungs after human are never reached"
             yield Problem(path, 0, "", message, "put human last", ProblemLevel.WARNING, at)

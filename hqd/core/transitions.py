@@ -57,7 +57,7 @@ REQUIRED: dict[EventKind, tuple[str, ...]] = {
 PHASES: dict[EventKind, frozenset[Phase]] = {
     EventKind.CLAIMED: frozenset({Phase.READY, Phase.PASSED, Phase.FAILED, Phase.AGAIN}),
     EventKind.FINISHED: frozenset({Phase.CLAIMED}),
-    EventKind.ROUTED: frozenset({Phase.PASSED, Phase.FAILED}),
+    EventKind.ROUTED: frozenset({Phase.PASSED, Phase.FAILED, Phase.AGAIN}),
     EventKind.ASKED: frozenset({Phase.CLAIMED}),
     EventKind.ANSWERED: frozenset({Phase.ASKED, Phase.PARKED}),
     EventKind.RESUMED: frozenset({Phase.PARKED, Phase.ASKED}),

@@ -273,6 +273,7 @@ def _subject(found: Made, shop: Workshop, copy: Copy | None, stop: threading.Eve
     base = job.task.cursor.head or job.task.cursor.base or job.snapshot
     head = work.head if work is not None and work.head else base
     moved = head != base
+    found.diff = shop.branches.diff(base, head, 400_000)[0] if moved else ""
     return Subject(
         output=found.text,
         data=found.data,
@@ -282,7 +283,7 @@ def _subject(found: Made, shop: Workshop, copy: Copy | None, stop: threading.Eve
         base=shop.branches.files(base),
         sources=shop.branches.files(job.snapshot),
         changed=shop.branches.changed(base, head) if moved else (),
-        diff=shop.branches.diff(base, head, 400_000)[0] if moved else "",
+        diff=found.diff,
         accepted=_accepted(job, shop),
         cwd=copy.path if copy is not None else None,
         stop=stop,

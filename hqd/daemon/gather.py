@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hqd.codec import layout
+from hqd.core.diagnosis import diagnose
 from hqd.core.expressions import compile_expression
 from hqd.core.facts import facts
 from hqd.core.prompt import Document, Parts
@@ -44,6 +45,7 @@ def parts(job: Job, tree: Tree, own: Tree) -> Parts:
         mode=job.mode,
         failed_output=_failed_output(job, own),
         schema=schema(job, tree),
+        diagnosis=diagnose(job.task.cursor.trials.get(job.step.name, ())),
     )
 
 

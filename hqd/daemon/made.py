@@ -32,6 +32,7 @@ class Made:
     typed: bool = False
     gates: tuple[GateResult, ...] = ()
     work: Work | None = None
+    diff: str = ""  # what the work changes, as far as gates are shown it
 
 
 def without_head(work: Work) -> Work:
@@ -112,12 +113,17 @@ def _findings(found: Made, failure: Failure | None, message: str, known: Collect
 
 
 def _fingerprint(found: Made) -> str | None:
-    """Step, output, work and failing gates: the same three times means no progress (notes/field.md)."""
-    if found.answer is None:
+    """Step, what it rests on, output, work and failing gates: the same three times means no progress.
+
+    Outputs of other steps count in: a reviewer who says the same of new work has not gone in a circle. None where
+    nothing came back: failures without an output are bounded by the ladder alone.
+    """
+    if found.answer is None or not (found.text.strip() or found.diff):
         return None
+    step, outputs = found.job.step.name, found.job.task.cursor.outputs
     failing = sorted(result.name for result in found.gates if result.stops)
-    tree = ",".join(found.work.files) if found.work is not None else ""
-    parts = [found.job.step.name, found.text, tree, *failing]
+    rests_on = sorted(f"{name}={ref.blob}" for name, ref in outputs.items() if name != step and not ref.stale)
+    parts = [step, *rests_on, found.text, found.diff, *failing]
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogateescape")).hexdigest()[:16]
 
 

@@ -148,6 +148,18 @@ class Best(Value):
     output: str | None = None
 
 
+class Trial(Value):
+    """One failed try at a step, as much of it as ladder and diagnosis need. Texts are cut."""
+
+    attempt: int
+    failure: Failure
+    message: str = ""
+    fingerprint: str | None = None
+    failed: dict[str, str] = Field(default_factory=dict)  # enforcing gate that failed -> its message
+    scores: dict[str, tuple[float, ...]] = Field(default_factory=dict)  # gate -> (score, threshold)
+    worse: bool = False  # a gate fails that held in the try before
+
+
 class Phase(StrEnum):
     """Where in its step a task stands. Tells `decide` what comes next; the folder tells people."""
 
@@ -176,7 +188,8 @@ class Cursor(Value):
     pin: Pin | None = None
     attempts: dict[str, int] = Field(default_factory=dict)  # numbers given out, per step; never reset
     counted: int = 0  # attempts of this round that count
-    rungs: dict[str, Rungs] = Field(default_factory=dict)
+    rungs: dict[str, Rungs] = Field(default_factory=dict)  # by step, or "step:class" on a class's own ladder
+    trials: dict[str, tuple[Trial, ...]] = Field(default_factory=dict)  # the last failed ones of a step
     routes: dict[str, int] = Field(default_factory=dict)  # "step#index" -> used in this round
     outputs: dict[str, OutputRef] = Field(default_factory=dict)
     findings: tuple[Finding, ...] = ()  # for the next attempt of `step`
@@ -200,11 +213,17 @@ class Cursor(Value):
     spent: float = 0.0  # dollars of this round; caps count within it
     spent_tokens: int = 0
     stalled: float = 0.0  # dollars since the last accepted change of state
+    stalled_tokens: int = 0
+    reached: tuple[str, ...] = ()  # steps that have passed in this round, since a human last spoke
+    repeats: int = 0  # passes, since the last accepted change of state, of steps that had passed before
+    step_cost: dict[str, float] = Field(default_factory=dict)  # dollars of this round, per step
+    step_tokens: dict[str, int] = Field(default_factory=dict)
     wall: float = 0.0  # seconds in active/
     since: datetime | None = None  # when it entered the present state
     backoff: int = 0  # transient failures in a row
     not_before: datetime | None = None  # backoff, not the author's date
     crashes: int = 0
+    deaths: int = 0  # times in a row that hqd itself ended, unasked, while this task was being worked on
     claim: Claim | None = None  # the running attempt's
     reason: ParkReason | None = None
     missing: str | None = None
@@ -228,6 +247,7 @@ class Event(Value):
     attempt: int | None = None
     mode: Literal["first", "retry", "fresh", "agent", "again"] | None = None
     rung: int | None = None
+    ladder: str | None = None  # the class whose own ladder the rung is of; None: the common one
     agent: str | None = None
     model: str | None = None
     claim: Claim | None = None

@@ -51,7 +51,8 @@ class GlobalLimits(Value):
     attempt: Duration = "30m"
     output_bytes: int = Field(default=4_000_000, ge=1000)
     patch_bytes: int = Field(default=10_000_000, ge=1000)
-    crashes: int = Field(default=3, ge=1)  # worker crashes of one task before it is parked
+    crashes: int = Field(default=3, ge=1)  # worker crashes of one task in a row before it is parked
+    deaths: int = Field(default=10, ge=1)  # times in a row that hqd itself died while it was being worked on
 
 
 class Price(Value):
