@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from hqd.cli.reference import reference as cli_reference
 from hqd.core.recovery import DEFAULTS, Default
 from hqd.core.recovery import Path as Way
 from hqd.core.transitions import diagram
@@ -48,7 +49,12 @@ def state_diagram() -> str:
     return f"```mermaid\n{diagram()}```\n"
 
 
-PARTS: dict[str, Callable[[], str]] = {"failures": failures, "state-diagram": state_diagram, "gates": reference}
+PARTS: dict[str, Callable[[], str]] = {
+    "failures": failures,
+    "state-diagram": state_diagram,
+    "gates": reference,
+    "cli": cli_reference,
+}
 
 
 def rewritten(text: str) -> str:
