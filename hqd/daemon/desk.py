@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from hqd.codec import layout
@@ -12,7 +13,7 @@ from hqd.daemon import words
 from hqd.daemon.draft import Draft
 from hqd.daemon.spool import Reply, Request
 from hqd.daemon.words import Speaker
-from hqd.errors import HqdError, Usage
+from hqd.errors import Expected, HqdError, Usage
 from hqd.model.board import Task
 from hqd.model.change import Transition
 from hqd.model.failure import ParkReason
@@ -36,14 +37,25 @@ def find(tasks: dict[str, Task], name: str) -> Task:
     raise Usage(f"no open task {name!r}", remedy="`hqd status` lists them")
 
 
-def serve(draft: Draft, request: Request, now: datetime) -> None:
-    """Does what is asked, in the draft; the reply leaves when the batch is durable."""
+def serve(draft: Draft, request: Request, now: datetime, in_the_way: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Does what is asked, in the draft; the reply leaves when the batch is durable.
+
+    `in_the_way`: tasks that cannot move now, and the path at which a person's file keeps them from it.
+    """
     try:
+        if request.task is not None and in_the_way:
+            _refuse_stuck(find(draft.tasks, request.task), in_the_way)
         message = _serve(draft, request, now)
     except HqdError as fault:
         draft.replies[request.id] = Reply(False, fault.message, fault.remedy, fault.exit_code)
     else:
         draft.replies[request.id] = Reply(True, message)
+
+
+def _refuse_stuck(task: Task, in_the_way: Mapping[str, str]) -> None:
+    path = in_the_way.get(task.id)
+    if path is not None:
+        raise Expected(f"{path} stands in the way of {task.id}", remedy="move that file away, or commit it")
 
 
 def _serve(draft: Draft, request: Request, now: datetime) -> str:

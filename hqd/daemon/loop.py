@@ -28,6 +28,7 @@ from hqd.daemon.job import Job
 from hqd.daemon.live import Live
 from hqd.daemon.merging import Merging
 from hqd.daemon.news import tell
+from hqd.daemon.obstacles import PATIENCE, Obstacles
 from hqd.daemon.parts import Parts
 from hqd.daemon.runner import Opened, Result, Runner
 from hqd.daemon.spool import Request
@@ -72,7 +73,8 @@ class Loop:
         self._gone: dict[str, float] = {}
         self._foreign: Foreign | None = None
         self._reviewed = 0.0
-        self._hands_off: dict[str, float] = {}
+        self._obstacles = Obstacles()
+        self._touched: dict[str, list[str]] = {}  # of the last batch: path -> tasks
         self._disk_since = 0.0
 
     def _take(self, result: Result) -> None:
@@ -124,6 +126,7 @@ class Loop:
                 return 1.0
         if working.busy is None:
             self.parts.followed(tree)
+        self._obstacles.pass_by()
         requests = spool.waiting(self.parts.private)
         if time.monotonic() - self._disk_since >= DISK_RETRY:
             self.live.lift_locally(DISK_HOLD)
@@ -150,6 +153,7 @@ class Loop:
             and resting(self.live, now)
         )
         soon = [seconds(self.parts.rulebook.current.settings.hq.rescan)]
+        soon += [PATIENCE] if self._obstacles.paths else []
         soon += [max(0.02, (at - now).total_seconds()) for at in alarms(self.live)]
         return min(soon) if wait is None else min(*soon, max(0.02, wait))
 
@@ -184,7 +188,7 @@ class Loop:
             acts.from_commits(draft, before, reading, tree, old, by_git, now)
         gone = self._gone_for(working.differences)
         table = acts.Desk(self.parts.checkout, self.book, settle, inbox.max_bytes, gone)
-        differences = tuple(each for each in working.differences if each.path not in self._hands_off)
+        differences = tuple(each for each in working.differences if each.path not in self._obstacles.paths)
         waits = [acts.from_files(draft, differences, whole, table, by_hand, now)]
         if self.parts.rulebook.current.settings.edits.playbooks == "save":
             waits.append(
@@ -195,13 +199,13 @@ class Loop:
         self._in_hand(draft, working.differences)
         door = Door(self.parts.checkout, self.book, self.parts.new_hex, settle, inbox.max_bytes)
         waits.append(intake.from_files(draft, differences, whole, door, by_hand, now))
-        touched = frozenset(each.path for each in working.differences) | frozenset(self._hands_off)
+        touched = frozenset(each.path for each in working.differences) | frozenset(self._obstacles.paths)
         intake.from_tree(draft, tree, door, by_git, now, touched)
         for merged in self.merging.merged:
             landings.say(draft, merged, now)
         for request in requests:
             if request.id not in draft.replies:
-                desk.serve(draft, request, now)
+                desk.serve(draft, request, now, self._obstacles.tasks)
         self._finish(draft, now)
         for name in self.live.lifting & draft.holds.keys():
             draft.lift(name, now, "hqd", "a probe succeeded")
@@ -232,14 +236,15 @@ class Loop:
 
     def _in_hand(self, draft: Draft, differences: Sequence[Difference]) -> None:
         """Tasks whose file or note a person is changing wait until that is done."""
-        changed = {each.path for each in differences} | set(self._hands_off)
+        changed = {each.path for each in differences} | set(self._obstacles.paths)
         waiting = {
             task.id: "a person is changing its file"
             for task in draft.tasks.values()
             if task.n == (draft.board.tasks[task.id].n if task.id in draft.board.tasks else -1)
             and (layout.task_path(task.id, task.state) in changed or layout.note_path(task.id) in changed)
         }
-        draft.board = replace(draft.board, waiting=waiting)
+        draft.problems |= self._obstacles.problems({each.path for each in differences if each.kind != "added"})
+        draft.board = replace(draft.board, waiting={**waiting, **self._obstacles.waiting()})
 
     def _gone_for(self, differences: Sequence[Difference]) -> dict[str, float]:
         """For how many seconds each deleted file has been missing: editors delete and write anew."""
@@ -284,6 +289,7 @@ class Loop:
         """Makes the draft true, or raises and leaves everything as it was."""
         commits: tuple[str, ...] = ()
         if draft.batch:
+            self._touched = draft.batch.touched
             commits = self.parts.ledger.append(self.live.tip, draft.batch.transitions)
             self.live.saw_own(self.parts)
             self.parts.rulebook.refresh(self.parts.ledger.snapshot())
@@ -355,12 +361,8 @@ class Loop:
         self.live.busy, self.live.busy_message = cause, message
 
     def _keep_off(self, fault: PathsInUse) -> float:
-        """A person's work stands where a batch would write: those paths are left alone for a moment."""
-        now = time.monotonic()
-        self._hands_off = {path: at for path, at in self._hands_off.items() if now - at < 1.0}
-        known = set(fault.paths) <= set(self._hands_off)
-        self._hands_off.update(dict.fromkeys(fault.paths, now))
-        return RETRY if known else 0.0
+        """A person's work stands where a batch would write: those paths and their tasks are left alone for a moment."""
+        return RETRY if self._obstacles.met(fault.paths, self._touched) else 0.0
 
     def _cannot_commit(self, fault: CannotCommit, now: datetime) -> float:
         """Full or read-only disk: a hold under .git/hqd; what runs is kept and looked at again."""
