@@ -6,7 +6,7 @@ Law: nothing that a person dropped is ever lost. A file leaves the inbox only in
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hqd.codec import layout
@@ -183,7 +183,7 @@ def _accept(
     accepted = draft.happen(task, event, acts=acts, body=data, source=seen.source, author=author)
     errors = [fault for fault in faults if fault.stops]
     if errors:
-        missing = "; ".join(fault.text for fault in errors[:3])
+        missing = "; ".join(str(replace(fault, path=f"{task.id}.md")) for fault in errors[:3])
         draft.happen(accepted, park(ParkReason.BAD_TASK, missing, now, accepted))
     return None
 
