@@ -22,12 +22,6 @@ from hqd.model.record import Record
 from tests.daemon.headquarters import PERSON, Headquarters
 
 ROOT = Path(__file__).resolve().parents[2]
-START = (
-    "import os, sys; from pathlib import Path; from hqd.cli.run import run; "
-    "sys.exit(run(Path(sys.argv[1]), dict(os.environ), until_idle=len(sys.argv) > 2))"
-)
-"""`hqd run` without the command line around it: the same call, some 100 ms sooner."""
-
 T = TypeVar("T")
 
 
@@ -141,7 +135,7 @@ def run(hq: Headquarters, *, until_idle: bool = False, ready: bool = True, **env
 
 def start(hq: Headquarters, *, until_idle: bool = False, **env: str) -> Daemon:
     log = hq.root.parent / f"daemon-{time.monotonic_ns()}.log"
-    words = [sys.executable, "-c", START, str(hq.root), *(["--until-idle"] if until_idle else [])]
+    words = [sys.executable, "-m", "hqd", "--hq", str(hq.root), "run", *(["--until-idle"] if until_idle else [])]
     with log.open("wb") as out:
         process = subprocess.Popen(
             words, cwd=hq.root.parent, env=environment(hq, **env), stdout=out, stderr=out, stdin=subprocess.DEVNULL,
