@@ -22,7 +22,7 @@ from hqd.core.rules import Rules, check_rules
 from hqd.daemon import intake
 from hqd.errors import EXIT_FAILURE, EXIT_OK, Expected, Usage
 from hqd.model.playbook import Playbook
-from hqd.model.problem import Problem, ProblemLevel
+from hqd.model.problem import Problem, ProblemLevel, spell
 from hqd.model.settings import FORMAT, AgentSettings, Settings
 from hqd.model.task import OPEN_STATES, State
 
@@ -95,7 +95,7 @@ class Checking:
             frozenset(texts), self.check_gate,
         )  # fmt: skip
         return [
-            replace(problem, line=read.toml.line(problem.place))
+            replace(problem, line=read.toml.line(problem.place), key=spell(problem.place, read.toml.values))
             for problem in check_rules(rules)
             if problem.path == shown and not problem.message.startswith("there is no gate ")
         ]

@@ -128,7 +128,7 @@ def inbox_faults(root: Path, path: str, max_bytes: int) -> Iterator[Problem]:
         message = f"a secret ({secret.kind}) stands in it; not committed"
         yield Problem(shown, secret.line, "", message, "take it out, use secret:NAME")
     if data.strip():
-        yield from parse(path, data)[1]
+        yield from parse(shown, data)[1]
 
 
 def _remembered(path: Path, key: str) -> list[Problem] | None:

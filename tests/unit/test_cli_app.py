@@ -1,0 +1,71 @@
+"""The commands as typer has them: named as the design says, each with help and an example."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from hqd import cli
+from hqd.cli.app import app, command
+from hqd.cli.call import Call
+from hqd.cli.reference import reference
+
+COMMANDS: dict[str, Any] = getattr(command(app), "commands", {})
+READING = {"status", "show", "log", "why"}
+WORDS = {"add", "approve", "request-changes", "reject", "answer", "retry", "drop", "pause", "resume", "adopt"}
+WORKSHOP = {"init", "demo", "run", "apply", "check", "try", "gate", "doctor"}
+
+
+def test_the_commands_of_the_design_are_there() -> None:
+    assert READING | WORDS | WORKSHOP <= set(COMMANDS)
+
+
+@pytest.mark.parametrize("name", sorted(COMMANDS))
+def test_every_command_says_what_it_does_and_how_it_is_called(name: str) -> None:
+    help_text = COMMANDS[name].help
+    first = help_text.split("\n\n")[0]
+    assert len(first) <= 58, "longer summaries are cut in the list of commands"
+    assert first.endswith(".")
+    assert f"Example: hqd {name}" in help_text
+    for param in COMMANDS[name].params:
+        assert param.param_type_name == "argument" or param.help, param.name
+
+
+def test_the_reference_has_every_command_and_option() -> None:
+    text = reference()
+    for name, each in COMMANDS.items():
+        section = text.partition(f"## hqd {name}\n")[2].partition("\n## ")[0]
+        for param in each.params:
+            if param.param_type_name == "option":
+                assert f"`{param.opts[0]}`" in section, (name, param.opts)
+
+
+def test_a_bug_is_told_as_a_bug_and_an_interrupt_is_no_bug(monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+    def broken(self: Call) -> None:
+        raise ZeroDivisionError("by design of this test")
+
+    monkeypatch.setattr(Call, "root", broken)
+    assert cli.main(["status"]) == 1
+    told = capsys.readouterr().err
+    assert re.search(r"ZeroDivisionError: by design.*this is a bug in hqd \d", told, re.DOTALL)
+
+    def interrupted(self: Call) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Call, "root", interrupted)
+    assert cli.main(["status"]) == 130
+
+
+def test_help_needs_no_more_than_typer() -> None:
+    """`hqd --help` and completion load neither models nor git."""
+    program = (
+        "import sys\nfrom hqd.cli import main\nmain(['--help'])\n"
+        "heavy = {'pydantic', 'git', 'jinja2', 'rich', 'anthropic', 'watchdog', 'apscheduler'} & set(sys.modules)\n"
+        "sys.exit(repr(heavy) if heavy else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
