@@ -27,7 +27,7 @@ def faults(view: View, env: dict[str, str]) -> tuple[Problem, ...]:
     found = [] if view.past else view.daemon.problems
     found += [problem for each in view.reading.problems.values() for problem in each]
     found += [problem for each in view.live.task_problems.values() for problem in each]
-    found += [_stray(path) for path in view.reading.strays]
+    found += [_stray(path, view) for path in view.reading.strays]
     found += _committed(view, env)
     if not view.past:
         found += _edited(view, env)
@@ -52,7 +52,12 @@ def waiting_files(root: Path) -> list[str]:
     return found
 
 
-def _stray(path: str) -> Problem:
+def _stray(path: str, view: View) -> Problem:
+    """A file in a state folder that hqd cannot go on with."""
+    name = path.rsplit("/", 1)[-1].removesuffix(".md")
+    unreadable = view.book.unreadable.get(name)
+    if unreadable is not None:
+        return Problem(path, 0, "", unreadable.message, unreadable.remedy)
     return Problem(path, 0, "", "no task of hqd's: it has no record", "move it to workspace/inbox/")
 
 

@@ -77,7 +77,7 @@ def find(view: View, name: str) -> Told:
     if len(exact or fits) == 1:
         task = (exact or fits)[0]
         return told(view.tree, task.id, task.state, f"{folder[task.state]}/{task.id}.md")
-    ids = [task.id for task in fits] or list(ended(view.tree, name))
+    ids = [task.id for task in exact or fits] or list(ended(view.tree, name))
     if not ids:
         raise Usage(f"no task {name!r}", remedy="`hqd status --all` lists open ones and those that ended lately")
     if len(ids) > 1:

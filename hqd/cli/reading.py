@@ -15,6 +15,7 @@ from hqd.adapters.instance import daemon_alive
 from hqd.adapters.repository import GitRepository
 from hqd.cli.call import Call
 from hqd.codec.config import Config, read_config
+from hqd.codec.record import UnreadableRecord
 from hqd.daemon.book import Book, Reading
 from hqd.daemon.live import Live
 from hqd.daemon.rulebook import PinnedFiles, pin_of
@@ -23,8 +24,9 @@ from hqd.errors import Misconfigured, Usage
 from hqd.model.board import Board, Rules, Slots, Task
 from hqd.model.names import slug_of
 from hqd.model.problem import Problem, ProblemLevel
-from hqd.model.record import Pin
+from hqd.model.record import Pin, Record
 from hqd.model.settings import FORMAT, Settings
+from hqd.ports import Tree
 
 STATUS_FILE = "daemon.json"
 GOOD_RULES = "good-rules.json"
@@ -64,6 +66,21 @@ class Daemon:
         return datetime.fromtimestamp(began, UTC) if isinstance(began, int | float) else None
 
 
+class Forgiving(Book):
+    """A book that a record which cannot be read does not close: its task is a problem, the others are there."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unreadable: dict[str, UnreadableRecord] = {}
+
+    def newest(self, tree: Tree, task_id: str) -> Record | None:
+        try:
+            return super().newest(tree, task_id)
+        except UnreadableRecord as fault:
+            self.unreadable[task_id] = fault
+            return None
+
+
 class View:
     """One HQ at one commit. Everything is read when it is asked for."""
 
@@ -73,7 +90,7 @@ class View:
         self.tree = _tree(self.history, repo, revision)
         self.past = revision is not None
         self.values = Values(self.history)
-        self.book = Book()
+        self.book = Forgiving()
         self._rules: dict[Pin, Rules | None] = {}
 
     @cached_property
