@@ -169,6 +169,21 @@ def test_a_title_cannot_steer_the_terminal(hqd: CommandLine, tmp_path: Path) -> 
     hqd.ok("drop", "evil")
 
 
+def test_a_record_that_cannot_be_read_hides_its_task_alone(hqd: CommandLine, tmp_path: Path) -> None:
+    """The others are on the board, and what is wrong stands there with its path. Looked at on a clone."""
+    target = tmp_path / "clone"
+    subprocess.run(["git", "clone", "--quiet", hqd.root, target], check=True)
+    clone = CommandLine(target, hqd.home)
+    clone.git("config", "user.name", "Ada")
+    clone.git("config", "user.email", "ada@example.org")
+    newest = clone.git("ls-files", "workspace/runs/*root*/*.toml").splitlines()[-1]
+    clone.commit(newest, "broken\n")
+    board = clone.ok("status", "--json").json()
+    assert {each["slug"] for each in board["tasks"]} >= {"fruit", "asks", "later"}
+    assert any(newest in each["message"] and each["remedy"] for each in board["problems"])
+    assert newest in clone.ok("show", "root").out
+
+
 def test_a_pipe_that_is_closed_early_is_no_fault(hqd: CommandLine) -> None:
     command = f"{sys.executable} -m hqd log -n 0 --json | head -c 10"
     done = subprocess.run(
