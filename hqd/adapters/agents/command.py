@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import shutil
+import signal
 import stat
 import tempfile
 import threading
@@ -205,7 +206,17 @@ def _judged(result: process.Result, parsed: Parsed, question: Question) -> Parse
 def _why(result: process.Result, parsed: Parsed) -> str:
     """The last lines of stderr, else what the program said, else its exit code."""
     lines = [line for line in result.stderr.decode("utf-8", "replace").splitlines() if line.strip()]
-    return "\n".join(lines[-_ERROR_LINES:]) or parsed.message or f"exit code {result.exit}"
+    return "\n".join(lines[-_ERROR_LINES:]) or parsed.message or _how_it_ended(result.exit)
+
+
+def _how_it_ended(code: int) -> str:
+    """An exit code in words; a negative one is the signal that killed it."""
+    if code >= 0:
+        return f"exit code {code}"
+    try:
+        return f"killed by signal {signal.Signals(-code).name}"
+    except ValueError:
+        return f"killed by signal {-code}"
 
 
 def _raw(result: process.Result, written: bytes | None) -> bytes:
