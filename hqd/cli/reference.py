@@ -52,7 +52,7 @@ def _command(name: str, each: Any) -> Iterator[str]:
 def _word(param: Any) -> str:
     """An argument as it stands in the line of use."""
     shown = str(param.metavar or param.name.upper())
-    return shown if param.required or shown.startswith("[") else f"[{shown}]"
+    return shown if param.required else f"[{shown}]"
 
 
 def _cell(text: str) -> str:

@@ -55,7 +55,7 @@ def show(
 
 def log(
     context: typer.Context,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", autocompletion=names.tasks)] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", autocompletion=names.tasks)] = None,
     limit: Annotated[int, typer.Option("-n", "--limit", min=0, help="At most so many events; 0: all.")] = 30,
     as_json: Json = False,
 ) -> None:

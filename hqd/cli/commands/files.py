@@ -12,9 +12,7 @@ from hqd.cli.commands import Json, call_of, finish
 
 def check(
     context: typer.Context,
-    paths: Annotated[
-        list[Path] | None, typer.Argument(metavar="[PATH…]", help="Files or folders; else the HQ.")
-    ] = None,
+    paths: Annotated[list[Path] | None, typer.Argument(metavar="PATH…", help="Files or folders; else the HQ.")] = None,
     schemas: Annotated[
         Path | None, typer.Option("--schemas", metavar="DIR", help="Write JSON Schemas for editors there instead.")
     ] = None,

@@ -20,7 +20,7 @@ Playbook = Annotated[
 
 def add(
     context: typer.Context,
-    files: Annotated[list[Path] | None, typer.Argument(metavar="[FILE…]", help="Markdown files to copy.")] = None,
+    files: Annotated[list[Path] | None, typer.Argument(metavar="FILE…", help="Markdown files to copy.")] = None,
     title: Annotated[str | None, typer.Option("--title", metavar="TEXT", help="Make a task of this title.")] = None,
     text: Annotated[str | None, typer.Option("--text", metavar="TEXT", help="Its text; - reads it from stdin.")] = None,
     playbook: Playbook = None,
@@ -90,7 +90,7 @@ def answer(
 
 def retry(
     context: typer.Context,
-    task: Annotated[str | None, typer.Argument(metavar="[TASK]", autocompletion=names.tasks)] = None,
+    task: Annotated[str | None, typer.Argument(metavar="TASK", autocompletion=names.tasks)] = None,
     reason: Annotated[str | None, typer.Option("--reason", metavar="CODE", help="All parked for this reason.")] = None,
     every: Annotated[bool, typer.Option("--all", help="All that are parked.")] = False,
     step: Annotated[str | None, typer.Option("--from", metavar="STEP", help="Begin again at this step.")] = None,
@@ -132,7 +132,7 @@ def pause(context: typer.Context, message: Words = None, no_wait: NoWait = False
 
 def resume(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="[NAME]", help="One hold; else the pause and all.")] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="One hold; else the pause and all.")] = None,
     no_wait: NoWait = False,
 ) -> None:
     """End the pause and lift holds, or one hold by name.

@@ -17,7 +17,7 @@ def gate(
     words: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="PLAYBOOK/STEP FILE… | FILE… | calibrate NAME LABELS.jsonl",
+            metavar="PLAYBOOK/STEP FILE… | calibrate NAME LABELS.jsonl",
             help="Whose gates, and the files; with --kind the files alone.",
         ),
     ] = None,
