@@ -87,8 +87,9 @@ def decide(board: Board, now: datetime) -> tuple[Action, ...]:
                 claims.append((task, move))
             else:
                 actions.extend(_act(task, move, now))
-    actions.extend(_day_budget(board, bool(claims), now))
-    if not (board.paused or board.stopping):
+    budget = tuple(_day_budget(board, bool(claims), now))
+    actions.extend(budget)
+    if not (budget or board.paused or board.stopping):
         actions.extend(_claims(claims, board, now))
     return tuple(actions)
 
@@ -234,7 +235,7 @@ def _startable(
     except ExpressionFault as fault:
         return Park(ParkReason.EXPRESSION, f"concurrency.group: {fault.message}")
     held = holds_on(board, rules, playbook, step, agent)
-    if any(hold.name not in board.probing or hold.name in probed for hold in held):
+    if any(hold.name not in board.probing or hold.name in probed or _probed_now(hold, rules, agents) for hold in held):
         return None
     limit = rules.settings.agents[agent].max_concurrent if agent in rules.settings.agents else None
     if agent is not None and limit is not None and agents[agent] >= limit:
@@ -247,6 +248,17 @@ def _startable(
     if group is not None:
         groups[group] += 1
     return Start(task.id, _claim_event(task, move, board, rules, playbook, step, agent, now), group)
+
+
+def _probed_now(hold: Hold, rules: Rules, agents: Counter[str]) -> bool:
+    """Whether an attempt is under way that will tell whether the hold's cause is gone: one probe at a time."""
+    kind, _, name = hold.on.partition(":")
+    if kind == "agent":
+        return agents[name] > 0
+    settings = rules.settings.agents
+    return kind == "provider" and any(
+        settings[each].provider == name for each in agents if agents[each] > 0 and each in settings
+    )
 
 
 def place_of(task: Task, move: ClaimStep, board: Board, now: datetime) -> tuple[Rules, Playbook, Step]:

@@ -274,7 +274,7 @@ def _resumed(cursor: Cursor, event: Event) -> Cursor:
         fingerprints=(),
         best={},
         failure=None,
-        findings=event.findings or (() if back else cursor.findings),
+        findings=event.findings or tuple(f for f in cursor.findings if not back or f.source.startswith("human:")),
         outputs=stale_from(cursor, event.items) if event.items else cursor.outputs,
         reason=None,
         missing=None,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 
+from hqd.core.circuit import UNSEEN
 from hqd.daemon.live import Live
-from hqd.model.failure import Outcome
-from hqd.model.record import Event, EventKind
+from hqd.model.failure import Failure, Outcome
+from hqd.model.record import Event, EventKind, Hold
+from hqd.model.settings import AgentSettings
 from hqd.model.task import State
 
 LONGEST_PROBE = timedelta(hours=1)
@@ -39,20 +42,32 @@ def resting(live: Live, now: datetime) -> bool:
     )
 
 
-def probed(live: Live, event: Event, now: datetime) -> None:
-    """After a probe of a held agent: success lifts the hold in the next turn, another refusal waits longer."""
-    if event.event is not EventKind.FINISHED or event.agent is None:
+def probed(live: Live, event: Event, now: datetime, agents: Mapping[str, AgentSettings]) -> None:
+    """After an attempt by a held agent: an answer lifts the hold in the next turn, a refused probe waits longer.
+
+    Attempts that were under way when the hold began, and are refused too, are no probes: they change nothing.
+    """
+    if event.event is not EventKind.FINISHED or event.agent is None or event.outcome is Outcome.INTERRUPTED:
         return
-    name = f"agent-{event.agent}"
-    hold = live.holds.get(name)
-    if hold is None or hold.since == now:
-        return
-    if event.outcome is Outcome.REFUSED:
-        last = live.probe_at.get(name, hold.probe) or now
-        live.probe_at[name] = now + min(LONGEST_PROBE, max(timedelta(minutes=5), 2 * (last - hold.since)))
-    elif event.outcome is Outcome.PASSED or event.failure is not None:
-        live.probe_at.pop(name, None)
-        live.lifting.add(name)
+    provider = agents[event.agent].provider if event.agent in agents else ""
+    for name in (f"agent-{event.agent}", f"provider-{provider}"):
+        hold = live.holds.get(name)
+        if hold is None or hold.since == now:
+            continue
+        due = live.probe_at.get(name, hold.probe)
+        if event.outcome is Outcome.REFUSED or event.failure is Failure.TRANSIENT:
+            if due is not None and now >= due:
+                live.probe_at[name] = now + _longer(hold, due, event.retry_after)
+        elif event.failure not in UNSEEN:
+            live.probe_at.pop(name, None)
+            live.lifting.add(name)
+
+
+def _longer(hold: Hold, due: datetime, retry_after: float | None) -> timedelta:
+    """Twice the wait so far, from the first wait to an hour; never less than a provider asks for."""
+    first = hold.probe - hold.since if hold.probe is not None else timedelta(minutes=5)
+    wait = min(LONGEST_PROBE, max(first, 2 * (due - hold.since)))
+    return max(wait, timedelta(seconds=min(retry_after or 0.0, LONGEST_PROBE.total_seconds())))
 
 
 def probe_now(live: Live, now: datetime) -> None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from hqd.core.decide import Start
 from hqd.daemon.batch import Batch
 from hqd.daemon.spool import Reply
-from hqd.model.board import Board, Slots, Task
+from hqd.model.board import Board, Slots, Streak, Task
 from hqd.model.change import Act
 from hqd.model.problem import Problem
 from hqd.model.record import Event, EventKind, Hold, Person
@@ -34,6 +34,7 @@ class Draft:
     ended: dict[str, State] = field(default_factory=dict)
     spent: float = 0.0
     tokens: int = 0
+    streaks: dict[str, Streak] = field(default_factory=dict)
     running: set[str] = field(default_factory=set)
     agents: Counter[str] = field(default_factory=Counter)
     groups: Counter[str] = field(default_factory=Counter)
@@ -48,6 +49,7 @@ class Draft:
             paused=board.paused,
             spent=board.spent_today,
             tokens=board.tokens_today,
+            streaks=dict(board.streaks),
             running=set(board.slots.running),
             agents=Counter(board.slots.agents),
             groups=Counter(board.slots.groups),
@@ -63,6 +65,7 @@ class Draft:
             slots=Slots(frozenset(self.running), self.agents, self.groups),
             spent_today=self.spent,
             tokens_today=self.tokens,
+            streaks=self.streaks,
             ended={**self.board.ended, **self.ended},
         )
 
@@ -107,6 +110,10 @@ class Draft:
             self.spent += event.usage.cost or 0.0
             self.tokens += event.usage.tokens
         return after
+
+    def refused_probe(self, names: frozenset[str]) -> None:
+        """Held causes that stand still: nothing else tries them in this very batch."""
+        self.board = replace(self.board, probing=self.board.probing - names)
 
     def hold(self, hold: Hold, at: datetime) -> None:
         if hold.name in self.holds:

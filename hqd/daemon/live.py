@@ -12,7 +12,7 @@ from hqd.codec import layout
 from hqd.codec.hold import read_hold
 from hqd.core.decide import DAY_BUDGET
 from hqd.daemon.parts import Parts
-from hqd.model.board import Board, Rules, Slots, Task
+from hqd.model.board import Board, Rules, Slots, Streak, Task
 from hqd.model.problem import Problem
 from hqd.model.record import Hold, Pin
 from hqd.model.task import State
@@ -34,6 +34,7 @@ class Live:
     holds: dict[str, Hold] = field(default_factory=dict)
     local_holds: dict[str, Hold] = field(default_factory=dict)
     probe_at: dict[str, datetime] = field(default_factory=dict)
+    streaks: dict[str, Streak] = field(default_factory=dict)  # transient failures in a row, by agent
     lifting: set[str] = field(default_factory=set)  # holds whose probe succeeded
     paused: bool = False
     stopping: bool = False
@@ -58,6 +59,7 @@ class Live:
             current=current,
             slots=slots,
             holds={**self.holds, **self.local_holds},
+            streaks=self.streaks,
             probing=frozenset(self._probing(now)),
             waiting=self.waiting,
             ended=self.ended,

@@ -296,7 +296,7 @@ class Loop:
         live = self.live
         live.tasks, live.paused = draft.tasks, draft.paused
         live.holds = {name: hold for name, hold in draft.holds.items() if name not in live.local_holds}
-        live.spent, live.tokens = draft.spent, draft.tokens
+        live.spent, live.tokens, live.streaks = draft.spent, draft.tokens, draft.streaks
         live.ended.update(draft.ended)
         live.lifting.clear()
         self._foreign, self.merging.merged = None, []
@@ -308,7 +308,7 @@ class Loop:
         for request_id, reply in draft.replies.items():
             spool.answer(self.parts.private, request_id, reply)
         for each in draft.batch.written:
-            probed(live, each.event, now)
+            probed(live, each.event, now, self.parts.rulebook.current.settings.agents)
         self.merging.follow(draft.batch.written)
         for start, task in draft.starts:
             self._start(start, draft.tasks.get(task.id, task), commits[-1], now)

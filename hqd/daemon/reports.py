@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 
 from hqd.codec import layout
+from hqd.core import circuit
 from hqd.core.decide import hold_for
 from hqd.daemon.batch import blob_id
 from hqd.daemon.draft import Draft
 from hqd.daemon.values import Values
 from hqd.model.attempt import Report
-from hqd.model.board import Task
+from hqd.model.board import Rules, Task
+from hqd.model.failure import Failure, Outcome
 from hqd.model.record import Event, EventKind, Phase, Work
 from hqd.model.task import State
 
@@ -26,11 +28,33 @@ def finish(draft: Draft, report: Report, values: Values, now: datetime, agent: s
     event = finished_event(task, report, now, agent)
     if event.output_blob is not None and report.output_role is not None:
         values.put(event.output_blob, report.files[report.output_role].decode("utf-8", "replace"))
+    rules = draft.board.rules_of(task)
+    event = _through_the_circuit(draft, task, event, rules)
+    if event.outcome is Outcome.REFUSED and event.agent is not None:
+        draft.refused_probe(circuit.on_agent(draft.holds, event.agent, rules.settings.agents))
     after = draft.happen(task, event, files=report.files)
-    hold = hold_for(after, event, draft.board.rules_of(task), now)
-    if hold is not None:
-        draft.hold(hold, now)
+    if event.agent is None or not circuit.on_agent(draft.holds, event.agent, rules.settings.agents):
+        hold = hold_for(after, event, rules, now)
+        if hold is not None:
+            draft.hold(hold, now)
     return after
+
+
+def _through_the_circuit(draft: Draft, task: Task, event: Event, rules: Rules) -> Event:
+    """Counts transient failures of an agent in a row; those that open its circuit or find it open do not count."""
+    draft.streaks = circuit.after(draft.streaks, task.id, event)
+    if event.failure is not Failure.TRANSIENT or event.agent is None:
+        return event
+    agents, streak = rules.settings.agents, draft.streaks.get(event.agent)
+    if not circuit.on_agent(draft.holds, event.agent, agents):
+        if streak is None or not circuit.is_open(streak):
+            return event
+        hold, replaced = circuit.hold(event.agent, event, streak, agents, draft.holds)
+        for name in replaced:
+            draft.lift(name, event.at, "hqd", f"{hold.on} is held instead")
+        draft.hold(hold, event.at)
+    draft.streaks.pop(event.agent, None)  # whoever lifts the hold gives the agent a fresh start
+    return circuit.refused(event)
 
 
 def claimed(task: Task, report: Report) -> bool:

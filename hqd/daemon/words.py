@@ -57,6 +57,8 @@ def retry(
             f"{task.id} is in {task.state.value}/, not in blocked/", remedy="only a blocked task can be retried"
         )
     playbook = _playbook_now(draft, task)
+    if step is None and playbook is not None and task.cursor.reason is ParkReason.REVIEW_REJECTED:
+        step = _who_mends(playbook, task.cursor.step)
     if step is not None and (playbook is None or all(each.name != step for each in playbook.steps)):
         names = ", ".join(each.name for each in playbook.steps) if playbook else "none"
         raise Usage(f"no step {step!r} in playbook {task.cursor.playbook!r}", remedy=f"its steps: {names}")
@@ -188,6 +190,14 @@ def _back_to(draft: Draft, task: Task, to: str | None) -> tuple[Playbook, str]:
             remedy=f"name one of: {', '.join(agents)}" if agents else "",
         )
     return playbook, target
+
+
+def _who_mends(playbook: Playbook, step: str | None) -> str | None:
+    """The agent step that a rejected review goes back to: to open the same work again would ask the same again."""
+    place = next((place for place, each in enumerate(playbook.steps) if each.name == step), 0)
+    agents = [each.name for each in playbook.steps[:place] if each.kind is StepKind.AGENT]
+    review = playbook.steps[place].review
+    return (review.on_changes if review is not None else None) or (agents[-1] if agents else None)
 
 
 def _playbook_now(draft: Draft, task: Task) -> Playbook | None:

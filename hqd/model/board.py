@@ -47,6 +47,14 @@ class Slots:
 
 
 @dataclass(frozen=True, slots=True)
+class Streak:
+    """Transient failures of one agent in a row, and the tasks that met them."""
+
+    failures: int = 0
+    tasks: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """Everything that decisions rest on.
 
@@ -59,6 +67,7 @@ class Board:
     current: Rules
     slots: Slots = Slots()
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    streaks: Mapping[str, Streak] = field(default_factory=dict)  # by agent
     probing: frozenset[str] = frozenset()  # holds of which one task may try now
     waiting: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, State] = field(default_factory=dict)  # needed tasks that have ended
