@@ -90,12 +90,15 @@ def clean_environment(env: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+READ_ONLY = ("read-only file system", "permission denied", "insufficient permission", "operation not permitted")
+
+
 def trouble(stderr: str) -> CannotCommit | None:
     """The condition of disk or permissions that a git message tells of; None: something else is wrong."""
     said = stderr.lower()
     if any(words in said for words in ("no space left", "quota exceeded", "out of diskspace")):
         return CannotCommit("disk", "the disk is full", remedy="free some space; hqd goes on by itself")
-    if any(words in said for words in ("read-only file system", "permission denied", "insufficient permission")):
+    if any(words in said for words in READ_ONLY):
         return CannotCommit(
             "read_only", "the repository cannot be written: " + " ".join(stderr.split())[:200],
             remedy="make the repository writable for hqd; it goes on by itself",

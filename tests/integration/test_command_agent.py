@@ -84,7 +84,7 @@ def test_a_missing_secret_is_a_hold_that_names_it() -> None:
         ("!stderr one\n!stderr two\n!exit 1", Failure.AGENT_ERROR, "one\ntwo"),
         ("!exit 7", Failure.AGENT_ERROR, "exit code 7"),
         ("!stderr busy\n!exit 75", Failure.TRANSIENT, "busy"),
-        ("!raise", Failure.AGENT_ERROR, "exit code -11"),
+        ("!raise", Failure.AGENT_ERROR, "killed by signal SIGSEGV"),
     ],
 )
 def test_the_exit_code_decides(prompt: str, failure: Failure | None, message: str) -> None:
