@@ -6,7 +6,7 @@ from datetime import datetime
 
 from hqd.core.decide import holds_on, place_of
 from hqd.core.flow import next_move
-from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park, Wait
+from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park, Wait
 from hqd.model.board import Board, Task
 from hqd.model.task import State
 
@@ -61,6 +61,8 @@ def next_step(move: Move) -> str:
             return f"next: step {step}{by}{how.get(mode, '')}"
         case GoTo(step):
             return f"next: back to step {step}"
+        case FailStep(step):
+            return f"next: step {step} has failed after all"
         case Land():
             return "next: it lands on main"
         case End(dropped):

@@ -16,7 +16,7 @@ from hqd.model.task import State
 def question(task: Task, step: Step, board: Board, now: datetime) -> Event:
     """The `asked` event: `missing` is the rendered question, with whom it is for. Raises ExpressionFault."""
     assert step.ask is not None  # noqa: S101 - only ask steps come here
-    text = compile_text(step.ask.question).render(facts(task, board.values, now)).strip()
+    text = compile_text(step.ask.question).render(facts(task, board.values, now, kin=board.known)).strip()
     to = f"{', '.join(step.ask.to)}: " if step.ask.to else ""
     return Event(
         event=EventKind.ASKED,

@@ -15,9 +15,10 @@ from datetime import datetime, timedelta
 from hqd.core.ask import question
 from hqd.core.evolve import DIED
 from hqd.core.flow import group_of, next_move
-from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park
+from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park
 from hqd.core.recovery import DEFAULTS
 from hqd.core.routing import choose
+from hqd.core.spawn import Child, orphaned, plan
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
 from hqd.model.duration import seconds
@@ -68,10 +69,20 @@ class LiftHold:
     why: str
 
 
-WITHOUT_WORKER = frozenset({StepKind.ASK})
+@dataclass(frozen=True, slots=True)
+class SpawnTasks:
+    """Children to accept between a claim and its end, all in one batch. Those that have an id are there already."""
+
+    task: str
+    claim: Event
+    children: tuple[Child, ...]
+    finished: Event
+
+
+WITHOUT_WORKER = frozenset({StepKind.ASK, StepKind.SPAWN})
 """Kinds of steps that are done by the decision itself."""
 
-Action = Happen | Start | LandWork | HoldUp | LiftHold
+Action = SpawnTasks | Happen | Start | LandWork | HoldUp | LiftHold
 
 
 def decide(board: Board, now: datetime) -> tuple[Action, ...]:
@@ -79,12 +90,17 @@ def decide(board: Board, now: datetime) -> tuple[Action, ...]:
     actions: list[Action] = []
     claims: list[tuple[Task, ClaimStep]] = []
     for task in board.tasks.values():
-        if task.state is State.ACTIVE:
+        orphan = orphaned(task, board)
+        if orphan is not None and task.id not in board.waiting:
+            actions.append(Happen(task.id, Event(event=EventKind.DROPPED, to=State.DROPPED, at=now, message=orphan)))
+        elif task.state is State.ACTIVE:
             actions.extend(_recover(task, board, now))
         elif task.state is State.QUEUE:
             move = next_move(task, board, now)
             if isinstance(move, ClaimStep):
                 claims.append((task, move))
+            elif isinstance(move, FailStep):
+                actions.extend(_fail(task, move, board, now))
             else:
                 actions.extend(_act(task, move, now))
     budget = tuple(_day_budget(board, bool(claims), now))
@@ -205,11 +221,50 @@ def _at_once(task: Task, move: ClaimStep, board: Board, now: datetime) -> Iterab
     rules, playbook, step = place_of(task, move, board, now)
     if any(hold.name not in board.probing for hold in holds_on(board, rules, playbook, step, None)):
         return ()
-    claim = Happen(task.id, _claim_event(task, move, board, rules, playbook, step, None, now))
+    claim = _claim_event(task, move, board, rules, playbook, step, None, now)
     try:
-        return (claim, Happen(task.id, question(task, step, board, now)))
+        if step.kind is StepKind.ASK:
+            return (Happen(task.id, claim), Happen(task.id, question(task, step, board, now)))
+        children = plan(task, step, board, now)
+        if isinstance(children, Park):
+            return (Happen(task.id, park(children.reason, children.missing, now, task)),)
+        return (SpawnTasks(task.id, claim, children, _spawned(claim, children)),)
     except ExpressionFault as fault:
         return (Happen(task.id, park(ParkReason.EXPRESSION, f"step {step.name}: {fault.message}", now, task)),)
+
+
+def _spawned(claim: Event, children: tuple[Child, ...]) -> Event:
+    """The end of a spawn step's attempt; the daemon adds the ids of the children."""
+    made = sum(1 for child in children if child.id is None)
+    kept = f", {len(children) - made} were there already" if made < len(children) else ""
+    return Event(
+        event=EventKind.FINISHED,
+        to=State.QUEUE,
+        at=claim.at,
+        step=claim.step,
+        attempt=claim.attempt,
+        outcome=Outcome.PASSED,
+        message=f"{made} {'child' if made == 1 else 'children'} made{kept}",
+        spawned=" ".join(child.key for child in children),
+    )
+
+
+def _fail(task: Task, move: FailStep, board: Board, now: datetime) -> Iterable[Action]:
+    """A spawn step whose children were dropped: one more attempt, which looks at them and fails."""
+    rules, playbook, step = place_of(task, ClaimStep(move.step, "again"), board, now)
+    claim = _claim_event(task, ClaimStep(step.name, "again"), board, rules, playbook, step, None, now)
+    failed = Event(
+        event=EventKind.FINISHED,
+        to=State.QUEUE,
+        at=now,
+        step=step.name,
+        attempt=claim.attempt,
+        outcome=Outcome.FAILED,
+        failure=Failure.CHILD,
+        message=f"step {step.name}: " + "; ".join(finding.text for finding in move.findings[:3]),
+        findings=move.findings,
+    )
+    return (Happen(task.id, claim), Happen(task.id, failed))
 
 
 def _order(item: tuple[Task, ClaimStep]) -> tuple[int, bool, str]:

@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from hqd.model.board import Task
 from hqd.model.names import branch, slug_of
 from hqd.model.record import OutputRef
+
+_NOBODY: Mapping[str, Task] = MappingProxyType({})
 
 
 def task_facts(task: Task) -> dict[str, Any]:
@@ -28,8 +31,15 @@ def task_facts(task: Task) -> dict[str, Any]:
     }
 
 
-def facts(task: Task, values: Mapping[str, str], now: datetime, *, output_of: str | None = None) -> dict[str, Any]:
-    """All roots of the expression language for one task.
+def facts(
+    task: Task,
+    values: Mapping[str, str],
+    now: datetime,
+    *,
+    output_of: str | None = None,
+    kin: Mapping[str, Task] = _NOBODY,
+) -> dict[str, Any]:
+    """All roots of the expression language for one task. `kin`: at least its children, open and ended ones.
 
     `values` maps blob ids to the text of outputs. `output_of` names the step whose output is
     `output`; without it `output` is undefined, and so is the output of a step that is stale or has none.
@@ -41,7 +51,7 @@ def facts(task: Task, values: Mapping[str, str], now: datetime, *, output_of: st
         "inputs": dict(task.document.header.inputs),
         "outputs": outputs,
         "answers": dict(cursor.answers),
-        "children": {name: list(ids) for name, ids in cursor.children.items()},
+        "children": {name: [_child(each, kin, values) for each in ids] for name, ids in cursor.children.items()},
         "gates": {name: {"status": status} for name, status in cursor.gates.items()},
         "cost": cursor.cost,
         "attempt": cursor.attempts.get(cursor.step or "", 0),
@@ -52,6 +62,24 @@ def facts(task: Task, values: Mapping[str, str], now: datetime, *, output_of: st
     if output_of is not None and output_of in outputs:
         found["output"] = outputs[output_of]
     return found
+
+
+def _child(task_id: str, kin: Mapping[str, Task], values: Mapping[str, str]) -> dict[str, Any]:
+    """One of `children.NAME` (design section 11). `output`: its newest, none where it has none."""
+    task = kin.get(task_id)
+    if task is None:
+        return {"id": task_id, "title": "", "state": "unknown", "output": None, "outputs": {}, "cost": 0.0}
+    refs = {name: ref for name, ref in task.cursor.outputs.items() if not ref.stale}
+    outputs = {name: value_of(ref, values) for name, ref in refs.items()}
+    newest = max(refs, key=lambda name: refs[name].n, default=None)
+    return {
+        "id": task.id,
+        "title": task.document.title,
+        "state": task.state.value,
+        "output": outputs[newest] if newest is not None else None,
+        "outputs": outputs,
+        "cost": task.cursor.cost,
+    }
 
 
 def value_of(ref: OutputRef, values: Mapping[str, str]) -> Any:

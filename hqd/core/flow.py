@@ -12,18 +12,17 @@ from hqd.core import recovery
 from hqd.core.expressions import compile_expression, compile_text
 from hqd.core.facts import facts
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park, Wait
+from hqd.core.needs import unmet
 from hqd.core.program import acted, may_have_acted
 from hqd.core.recovery import after_failure, go_back, over_budget
 from hqd.core.routing import choose
+from hqd.core.spawn import over_family_budget, standing
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
 from hqd.model.failure import ParkReason
-from hqd.model.playbook import Playbook, Route, Step, StepKind
+from hqd.model.playbook import Playbook, Route, Step
 from hqd.model.record import Event, Finding, Phase
 from hqd.model.task import State
-
-_LATER = frozenset({StepKind.SPAWN})
-"""Kinds of steps that parse, and that this version does not carry out yet."""
 
 
 def next_move(task: Task, board: Board, now: datetime) -> Move:
@@ -33,7 +32,11 @@ def next_move(task: Task, board: Board, now: datetime) -> Move:
     if task.id in board.waiting:
         return Wait(board.waiting[task.id], "human")
     try:
-        return may_have_acted(task, board.step_of(task)) or _BY_PHASE[task.cursor.phase](task, board, now)
+        step = board.step_of(task)
+        early = may_have_acted(task, step) or standing(task, board.playbook_of(task), step, board)
+        move = early or _BY_PHASE[task.cursor.phase](task, board, now)
+        over = over_family_budget(task, board) if isinstance(move, ClaimStep) else None
+        return over or move
     except ExpressionFault as fault:
         return Park(ParkReason.EXPRESSION, fault.message)
     except KeyError as lost:
@@ -164,9 +167,12 @@ def _lost_step(task: Task) -> Park:
     )
 
 
-def _not_yet(task: Task, board: Board, now: datetime) -> Wait | None:
-    """What keeps an otherwise ready task in queue/: the author's wish, a date, backoff."""
+def _not_yet(task: Task, board: Board, now: datetime) -> Wait | Park | None:
+    """What keeps an otherwise ready task in queue/: the author's wish, a date, backoff, other tasks."""
     header = task.document.header
+    needs = unmet(task, board)
+    if isinstance(needs, Park):
+        return needs
     if header.suspend:
         return Wait("suspended by `suspend: true` in its front matter", "human")
     begins = _moment(header.not_before)
@@ -174,18 +180,7 @@ def _not_yet(task: Task, board: Board, now: datetime) -> Wait | None:
         return Wait(f"not before {begins:%Y-%m-%d %H:%M} UTC", "time")
     if task.cursor.not_before is not None and now < task.cursor.not_before:
         return Wait(f"backing off until {task.cursor.not_before:%H:%M:%S} UTC", "time")
-    for need in header.needs:
-        waits = _need(need, task, board)
-        if waits is not None:
-            return waits
-    return None
-
-
-def _need(need: str, task: Task, board: Board) -> Wait | None:
-    state = board.ended.get(need)
-    if state is State.DONE:
-        return None
-    return Wait(f"needs {need}, which is {'dropped' if state else 'not done'}", "task")
+    return needs
 
 
 def _moment(value: datetime | date | None) -> datetime | None:
@@ -201,7 +196,7 @@ def _wanted(step: Step, task: Task, board: Board, now: datetime) -> bool:
         return False
     if step.when is None:
         return True
-    return bool(compile_expression(step.when).evaluate(facts(task, board.values, now)))
+    return bool(compile_expression(step.when).evaluate(facts(task, board.values, now, kin=board.known)))
 
 
 def _step_from(task: Task, board: Board, playbook: Playbook, place: int, now: datetime) -> Step | None:
@@ -209,8 +204,6 @@ def _step_from(task: Task, board: Board, playbook: Playbook, place: int, now: da
 
 
 def _claim(task: Task, rules: Rules, playbook: Playbook, step: Step, claim: ClaimStep) -> Move:
-    if step.kind in _LATER:
-        return Park(ParkReason.NOT_IN_FORCE, f"step {step.name}: `{step.kind.value}` steps are not in force yet")
     over = over_budget(task, rules, playbook, step)
     return Park(ParkReason.BUDGET, over + "; `hqd retry` begins a new round") if over is not None else claim
 
@@ -224,7 +217,7 @@ def _end(task: Task, playbook: Playbook) -> Move:
 def _routes(task: Task, board: Board, playbook: Playbook, step: Step, now: datetime) -> Move | None:
     if not step.routes:
         return None
-    known = facts(task, board.values, now, output_of=step.name)
+    known = facts(task, board.values, now, output_of=step.name, kin=board.known)
     for index, route in enumerate(step.routes):
         if route.when is None or compile_expression(route.when).evaluate(known):
             key = f"{step.name}#{index}"

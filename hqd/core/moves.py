@@ -33,6 +33,14 @@ class GoTo:
 
 
 @dataclass(frozen=True, slots=True)
+class FailStep:
+    """A step that had passed has failed after all: too many of its children were dropped."""
+
+    step: str
+    findings: tuple[Finding, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Park:
     """Only a human can move it on. `missing` is one line: what is missing, and who must act."""
 
@@ -63,4 +71,4 @@ class Wait:
     until: Literal["human", "time", "slot", "hold", "worker", "task"]
 
 
-Move = ClaimStep | GoTo | Park | Land | End | Wait
+Move = ClaimStep | GoTo | FailStep | Park | Land | End | Wait

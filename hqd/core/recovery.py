@@ -60,6 +60,7 @@ DEFAULTS: dict[Failure, Default] = {
     Failure.SECRET: Default(Path.HUMAN, ParkReason.SECRET, "a secret stands in it"),
     Failure.CONTEXT: Default(Path.HUMAN, ParkReason.CONTEXT, "required context is missing or does not fit"),
     Failure.CONFLICT: Default(Path.HUMAN, ParkReason.CONFLICT, "it conflicts with main"),
+    Failure.CHILD: Default(Path.LADDER, ParkReason.CHILD_BLOCKED, "children were dropped"),
 }
 """Each class's own way (the table in docs/operations.md is generated from this one)."""
 

@@ -154,7 +154,7 @@ def _ask(
     settings = job.settings
     if settings is None or prompt is None:
         return Answer("", b"", failure=Failure.PROVIDER, message=f"agent {job.agent!r} is not in hqd.toml")
-    known = facts(job.task, job.values, job.now)
+    known = facts(job.task, job.values, job.now, kin=job.kin)
     known["attempt"] = job.attempt
     output_file = shop.scratch / f"{job.task.id}-{job.nonce}.json"
     question = Question(
@@ -262,7 +262,7 @@ def _protected(path: str, job: Job) -> bool:
 
 def _known(found: Made) -> dict[str, Any]:
     job = found.job
-    known = facts(job.task, job.values, job.now)
+    known = facts(job.task, job.values, job.now, kin=job.kin)
     known["attempt"] = job.attempt
     known["output"] = found.data if found.typed else found.text
     return known

@@ -32,6 +32,7 @@ class Draft:
     restore: list[Act] = field(default_factory=list)
     paused: bool = False
     ended: dict[str, State] = field(default_factory=dict)
+    closed: dict[str, Task] = field(default_factory=dict)  # tasks that ended in this turn
     spent: float = 0.0
     tokens: int = 0
     streaks: dict[str, Streak] = field(default_factory=dict)
@@ -67,6 +68,7 @@ class Draft:
             tokens_today=self.tokens,
             streaks=self.streaks,
             ended={**self.board.ended, **self.ended},
+            closed={**self.board.closed, **self.closed} if self.closed else self.board.closed,
         )
 
     def start(self, action: Start) -> None:
@@ -106,6 +108,7 @@ class Draft:
         else:
             self.tasks.pop(task.id, None)
             self.ended[task.id] = after.state
+            self.closed[task.id] = after
         if event.usage is not None:
             self.spent += event.usage.cost or 0.0
             self.tokens += event.usage.tokens

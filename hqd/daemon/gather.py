@@ -31,7 +31,7 @@ def parts(job: Job, tree: Tree, own: Tree) -> Parts:
 
     Raises MissingContext, ExpressionFault.
     """
-    known = facts(job.task, job.values, job.now)
+    known = facts(job.task, job.values, job.now, kin=job.kin)
     known["attempt"] = job.attempt
     template, path, blob = _template(job, tree)
     return Parts(

@@ -51,6 +51,16 @@ def left_alone(name: str) -> bool:
     )
 
 
+def coming(differences: tuple[Difference, ...]) -> frozenset[str]:
+    """Slugs of the files that lie in the inbox: tasks to be, as soon as they have settled."""
+    names = (each.path.rsplit("/", 1)[-1] for each in differences if each.kind != "deleted" and _in_inbox(each.path))
+    return frozenset(layout.slug(name) for name in names if not left_alone(name))
+
+
+def _in_inbox(path: str) -> bool:
+    return path.startswith(layout.INBOX + "/")
+
+
 def from_files(
     draft: Draft,
     differences: tuple[Difference, ...],
@@ -168,7 +178,7 @@ def _accept(
             return _same_again(draft, known, seen, now)
         words.edit(draft, known.changed(document=document), speaker, now, seen=seen)
         return None
-    task = new_task(_free_id(draft, path, door, now), document, blob, path)
+    task = new_task(free_id(draft, path, door, now), document, blob, path)
     chosen = choose(task, draft.board.current) if not faults else None
     event = Event(
         event=EventKind.ACCEPTED,
@@ -193,7 +203,8 @@ def _same_again(draft: Draft, task: Task, seen: Seen, now: datetime) -> None:
     draft.restore.extend(seen.acts)
 
 
-def _free_id(draft: Draft, path: str, door: Door, now: datetime) -> str:
+def free_id(draft: Draft, path: str, door: Door, now: datetime) -> str:
+    """An id that no task has, after the name of a file."""
     name = path.rsplit("/", 1)[-1]
     while True:
         task_id = layout.task_id(name, now.date(), door.new_hex())

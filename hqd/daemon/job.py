@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from hqd.model.board import Rules, Task
@@ -29,6 +29,7 @@ class Job:
     timeout: float  # seconds
     budget_usd: float | None
     values: Mapping[str, str]  # blob id -> text of outputs
+    kin: Mapping[str, Task] = field(default_factory=dict)  # its children, by id
 
     @property
     def settings(self) -> AgentSettings | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
@@ -42,6 +42,9 @@ class Live:
     spent: float = 0.0
     tokens: int = 0
     ended: dict[str, State] = field(default_factory=dict)
+    closed: dict[str, Task] = field(default_factory=dict)  # ended tasks that open ones refer to
+    coming: Container[str] = ()  # slugs of what lies in the inbox
+    slugs: Collection[str] = ()
     waiting: dict[str, str] = field(default_factory=dict)  # task -> what a person has in hand
     busy: str | None = None
     busy_message: str = ""
@@ -63,6 +66,9 @@ class Live:
             probing=frozenset(self._probing(now)),
             waiting=self.waiting,
             ended=self.ended,
+            closed=self.closed,
+            coming=self.coming,
+            slugs=self.slugs,
             values=self.values,
             host=self.host,
             seed=self.seed,

@@ -9,22 +9,24 @@ from __future__ import annotations
 
 import queue
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hqd.codec import layout
-from hqd.core.decide import Action, Happen, HoldUp, LandWork, LiftHold, Start, attempt_seconds, decide
+from hqd.core.decide import LandWork, Start, attempt_seconds
 from hqd.core.flow import next_label
 from hqd.core.recovery import cost_cap
 from hqd.daemon import acts, desk, edits, intake, landings, reports, spool
 from hqd.daemon.alarms import alarms, probe_now, probed, resting
 from hqd.daemon.batch import Batch, utc
 from hqd.daemon.book import Book
+from hqd.daemon.deciding import decide_all
 from hqd.daemon.draft import Draft
 from hqd.daemon.following import Foreign, follow, history_held
 from hqd.daemon.intake import Door
 from hqd.daemon.job import Job
+from hqd.daemon.kin import ANYTHING, Kin
 from hqd.daemon.live import Live
 from hqd.daemon.merging import Merging
 from hqd.daemon.news import tell
@@ -43,9 +45,6 @@ from hqd.model.problem import Problem
 from hqd.model.record import Event, EventKind, Hold, Via
 from hqd.model.task import State
 
-MOST_ROUNDS = 40
-"""How often a turn asks `decide` again; each round moves a task at least one event on."""
-
 RETRY = 0.25
 """Seconds until the next turn when a lock or a person was in the way."""
 
@@ -63,6 +62,7 @@ class Loop:
         self.values = Values(parts.history)
         self.live = Live(parts.host, parts.seed, self.values, parts.private)
         self.book = Book()
+        self.kin = Kin(self.book)
         self.merging = Merging(parts, self.live)
         self.runner = Runner(parts.executor, parts.shop, parts.forge, self._take)
         self.on_result: Callable[[], None] = lambda: None
@@ -197,7 +197,8 @@ class Loop:
                 )
             )
         self._in_hand(draft, working.differences)
-        door = Door(self.parts.checkout, self.book, self.parts.new_hex, settle, inbox.max_bytes)
+        door = self._door()
+        self.live.coming = intake.coming(working.differences)
         waits.append(intake.from_files(draft, differences, whole, door, by_hand, now))
         touched = frozenset(each.path for each in working.differences) | frozenset(self._obstacles.paths)
         intake.from_tree(draft, tree, door, by_git, now, touched)
@@ -256,14 +257,16 @@ class Loop:
     # -- deciding and writing ---------------------------------------------------------------------------------
 
     def _decide(self, draft: Draft, now: datetime) -> list[LandWork]:
-        """Asks `decide` until nothing is left; the merges that it asks for come after the batch."""
-        for _round in range(MOST_ROUNDS):
-            actions = decide(draft.now_board(), now)
-            if all(isinstance(action, LandWork) for action in actions):
-                return [action for action in actions if isinstance(action, LandWork)]
-            for action in actions:
-                _apply(draft, action, now)
-        return []
+        """What follows from all that was gathered, into the draft; the merges that are asked for come after it."""
+        if self.live.tree is not None:
+            found = self.kin.of(draft.tasks, self.live.tree)
+            self.live.closed, self.live.slugs = found.closed, found.slugs
+            draft.board = replace(draft.board, closed=found.closed, slugs=found.slugs, coming=self.live.coming)
+        return decide_all(draft, self._door(), self.parts.shop.secrets(), now)
+
+    def _door(self) -> Door:
+        inbox = self.parts.rulebook.current.settings.inbox
+        return Door(self.parts.checkout, self.book, self.parts.new_hex, seconds(inbox.settle), inbox.max_bytes)
 
     def _draft(self, now: datetime) -> Draft:
         rulebook = self.parts.rulebook
@@ -273,7 +276,7 @@ class Loop:
         rulebook.forget(pins | {entry.job.rules.pin for entry in self.runner.running.values()})
         slots = Slots(frozenset(self.runner.running), self.runner.agents(), self.runner.groups())
         board = self._board(slots, now)
-        plain = replace(board, slots=Slots(), waiting={})
+        plain = replace(board, slots=Slots(), waiting={}, coming=ANYTHING)
         batch = Batch(self.parts.host, lambda task, event: next_label(task, event, plain, now), self._output_of)
         return Draft.of(board, batch)
 
@@ -310,8 +313,9 @@ class Loop:
         for each in draft.batch.written:
             probed(live, each.event, now, self.parts.rulebook.current.settings.agents)
         self.merging.follow(draft.batch.written)
+        known = draft.now_board().known
         for start, task in draft.starts:
-            self._start(start, draft.tasks.get(task.id, task), commits[-1], now)
+            self._start(start, draft.tasks.get(task.id, task), commits[-1], known, now)
         if draft.restore:
             self.parts.checkout.restore(draft.restore)
         if draft.batch.written:
@@ -319,7 +323,7 @@ class Loop:
             self.parts.display.committed(draft.batch.written, commits)
             tell(draft.batch.written, self.parts.notifier)
 
-    def _start(self, start: Start, task: Task, commit: str, now: datetime) -> None:
+    def _start(self, start: Start, task: Task, commit: str, known: Mapping[str, Task], now: datetime) -> None:
         event = start.event
         rules = self.parts.rulebook.at(event.pin) if event.pin is not None else self.parts.rulebook.current
         playbook = rules.playbooks[event.playbook or ""]
@@ -339,6 +343,7 @@ class Loop:
             timeout=attempt_seconds(rules, playbook, step, event.agent),
             budget_usd=max(0.0, cost_cap(task, rules, playbook) - task.cursor.spent),
             values=self.values,
+            kin={each: known[each] for ids in task.cursor.children.values() for each in ids if each in known},
         )
         self.runner.start(job, start.group)
 
@@ -388,14 +393,3 @@ class Loop:
     def _poll(self) -> float:
         settings = self.parts.rulebook.current.settings
         return min(seconds(settings.forge.poll), seconds(settings.hq.rescan))
-
-
-def _apply(draft: Draft, action: Action, now: datetime) -> None:
-    if isinstance(action, Happen):
-        draft.happen(draft.tasks[action.task], action.event)
-    elif isinstance(action, Start):
-        draft.start(action)
-    elif isinstance(action, HoldUp):
-        draft.hold(action.hold, now)
-    elif isinstance(action, LiftHold):
-        draft.lift(action.name, now, "hqd", action.why)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from hqd.core.recovery import steps_from
+from hqd.core.spawn import family_cost
 from hqd.daemon.draft import Draft
 from hqd.errors import Usage
 from hqd.model.board import Task
@@ -63,7 +64,8 @@ def retry(
         names = ", ".join(each.name for each in playbook.steps) if playbook else "none"
         raise Usage(f"no step {step!r} in playbook {task.cursor.playbook!r}", remedy=f"its steps: {names}")
     stale = (step, *steps_from(playbook, step)) if step is not None and playbook is not None else ()
-    event = _word(EventKind.RESUMED, State.QUEUE, speaker, now, step=step, items=stale)
+    borne = family_cost(task.changed(cursor=task.cursor.model_copy(update={"borne": 0.0})), draft.now_board())
+    event = _word(EventKind.RESUMED, State.QUEUE, speaker, now, step=step, items=stale, borne=borne or None)
     _happen(draft, task, event, speaker, seen)
     return f"{task.id}: round {task.cursor.round + 1} begins" + (f" at step {step}" if step else "")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import ChainMap
+from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -71,6 +72,9 @@ class Board:
     probing: frozenset[str] = frozenset()  # holds of which one task may try now
     waiting: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, State] = field(default_factory=dict)  # needed tasks that have ended
+    closed: Mapping[str, Task] = field(default_factory=dict)  # ended tasks that open ones refer to, as they ended
+    coming: Container[str] = ()  # slugs of files that still lie in the inbox
+    slugs: Collection[str] = ()  # of ended tasks, where some need names nothing: for `did you mean`
     values: Mapping[str, str] = field(default_factory=dict)
     host: str = ""
     seed: str = ""  # random, once per process: nonces of claims follow from it
@@ -79,6 +83,11 @@ class Board:
     stopping: bool = False
     spent_today: float = 0.0
     tokens_today: int = 0
+
+    @property
+    def known(self) -> Mapping[str, Task]:
+        """Open tasks, and the ended ones that they refer to."""
+        return ChainMap({}, self.tasks, self.closed)  # type: ignore[arg-type]  # read only
 
     def rules_of(self, task: Task) -> Rules:
         """The pinned rules; before the first claim the ones in force."""

@@ -42,6 +42,7 @@ class Failure(StrEnum):
     CONTEXT = "context"  # something required is missing or does not fit
     CRASHED = "crashed"  # the worker itself broke: a bug, or a task that kills workers
     CONFLICT = "conflict"
+    CHILD = "child"  # too many children of a spawn step were dropped
 
 
 class ParkReason(StrEnum):

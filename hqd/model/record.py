@@ -195,6 +195,8 @@ class Cursor(Value):
     findings: tuple[Finding, ...] = ()  # for the next attempt of `step`
     answers: dict[str, str] = Field(default_factory=dict)
     children: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    spawned: dict[str, tuple[str, ...]] = Field(default_factory=dict)  # step -> keys of what its children were asked
+    borne: float = 0.0  # dollars of children that earlier rounds have paid
     failure: Failure | None = None
     failures: tuple[str, ...] = ()  # "step:class" of this round, in order
     prompts: tuple[str, ...] = ()  # hashes of prompts that failed in this round
@@ -276,6 +278,8 @@ class Event(Value):
     answer: str | None = None
     choices: tuple[str, ...] = ()  # what an `asked` question may be answered with; empty: any text
     children: tuple[str, ...] = ()
+    spawned: str | None = None  # keys of what `children` were asked, in order, with blanks between; None: no spawn step
+    borne: float | None = None  # what children had cost when a new round began
     review: ReviewState | None = None
     items: tuple[str, ...] = ()  # ids of review items in this feedback
     landed: str | None = None  # the commit that landed the work

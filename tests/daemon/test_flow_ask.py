@@ -13,7 +13,7 @@ name = "draft"
 agent = "worker"
 [[steps]]
 name = "tone"
-ask = { question = "Which tone for {{ task.title }}, on: {{ outputs.draft }}?", choices = ["warm", "dry"], to = ["tim"] }
+ask = { question = "Tone of {{ task.title }}, on: {{ outputs.draft }}?", choices = ["warm", "dry"], to = ["tim"] }
 routes = [{ when = "answers.tone == 'dry'", to = "done" }]
 [[steps]]
 name = "write"
@@ -34,9 +34,9 @@ def test_an_ask_step_waits_in_blocked_with_its_question_and_choices(tmp_path: Pa
         settle(loop)
         task = only(loop)
     assert (task.state.value, task.cursor.phase.value, task.cursor.reason.value) == ("blocked", "asked", "asked")
-    assert task.cursor.missing == "tim: Which tone for A task, on: three good words?"
+    assert task.cursor.missing == "tim: Tone of A task, on: three good words?"
     note = (hq.root / f"workspace/blocked/{task.id}.note.md").read_text()
-    assert "Which tone for A task" in note
+    assert "Tone of A task" in note
     assert "- warm" in note
     assert "## Answer" in note
     assert hq.events(task.id)[-2:] == ["claimed", "asked"]

@@ -1,0 +1,65 @@
+"""What `hqd check` says of steps and keys of the flow that are in force: nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from hqd.check import check_file, check_reader
+from hqd.codec.config import read_config
+from hqd.gates.registry import Registry
+from hqd.model.change import Entry
+
+SETTINGS = """
+format = 1
+[agents.worker]
+provider = "replay"
+answers = "a.jsonl"
+"""
+
+
+class Written:
+    """An HQ of a few files."""
+
+    def __init__(self, files: dict[str, str]) -> None:
+        self.files = {"hqd.toml": SETTINGS, **files}
+
+    def read(self, path: str) -> bytes | None:
+        found = self.files.get(path)
+        return found.encode() if found is not None else None
+
+    def entries(self, folder: str) -> tuple[Entry, ...]:
+        inside = {path[len(folder) + 1 :].split("/")[0] for path in self.files if path.startswith(folder + "/")}
+        files = {name for name in inside if f"{folder}/{name}" in self.files}
+        return tuple(Entry(name, "100644" if name in files else "040000", "0" * 40) for name in sorted(inside))
+
+
+def faults(steps: str, top: str = "", **more: str) -> list[str]:
+    playbook = (
+        f'name = "general"\n{top}\n[[steps]]\nname = "plan"\nagent = "worker"\noutput = {{ parts = "list[str]" }}\n'
+    )
+    files = {"playbooks/general.toml": playbook + steps, **more}
+    return [str(problem) for problem in check_reader(Written(files), Registry().check).problems]
+
+
+@pytest.mark.parametrize(
+    "steps",
+    [
+        '[[steps]]\nname = "well"\nask = { question = "Well?", choices = ["yes", "no"], to = ["tim"] }\n',
+        '[[steps]]\nname = "send"\nrun = { argv = ["bin/send", "{{ task.id }}"], once = true }\n',
+        '[[steps]]\nname = "parts"\nspawn = { each = "outputs.plan.parts", title = "{{ item }}", body = "x" }\n',
+    ],
+)
+def test_steps_in_force_are_no_news(steps: str) -> None:
+    assert faults(steps) == []
+
+
+def test_needs_are_in_force() -> None:
+    config = read_config(Written({}))
+    assert check_file("x.md", b"---\nneeds: [other]\n---\n# T\n", config, Registry().check) == ()
+
+
+def test_the_table_of_what_is_not_in_force_has_no_entry_of_the_flow() -> None:
+    from hqd.core.not_in_force import NOT_IN_FORCE
+
+    ours = {"ask", "run", "spawn", "needs"}
+    assert not [later for later in NOT_IN_FORCE if ours & set(later.place)]
