@@ -116,6 +116,31 @@ class NotInForce(Expected):
     """Something that the formats know and this version does not do yet."""
 
 
+class ForgeRefused(Expected):
+    """A forge said no to this very request; the same again would get the same answer.
+
+    `cause` is one word for programs: credentials (none, or revoked), rights (too weak), missing (no such thing, or
+    hidden from this token), moved (the repository was renamed), invalid (what was sent), blocked (branch protection,
+    a draft, a merge queue), conflict (it does not merge), head_moved (somebody pushed), closed, unsupported.
+    """
+
+    def __init__(self, cause: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.cause = cause
+
+
+class ForgeUnavailable(Temporary):
+    """A forge cannot be asked now. `cause`: down, timeout, limit. `wait`: seconds that it asked for, if it did.
+
+    After a request that creates something it is not known whether the forge has done it: look before trying again.
+    """
+
+    def __init__(self, cause: str, message: str, *, wait: float | None = None, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.cause = cause
+        self.wait = wait
+
+
 class AlreadyRunning(Temporary):
     """Another hqd holds this HQ."""
 

@@ -19,6 +19,7 @@ from hqd.model.gate import Changed, Files, GateResult, GateSpec, Subject
 from hqd.model.playbook import Step
 from hqd.model.program import Ran
 from hqd.model.record import ReviewState, Work
+from hqd.model.review import Check, MergeStyle, Permission, RateState, Review, ReviewItem, ReviewRequest
 
 
 class Tree(Protocol):
@@ -189,6 +190,79 @@ class Forge(Protocol):
 
         Raises Temporary (try again) or Expected.
         """
+
+
+class RemoteForge(Protocol):
+    """A forge with a server: one repository on it. Called from worker threads, by several at once.
+
+    Every method may raise ForgeUnavailable (later, perhaps) and ForgeRefused (not like this). Every method may be
+    called again after a crash: what creates something looks first whether it is there.
+    """
+
+    def open_review(self, wanted: ReviewRequest) -> Review:
+        """Opens a pull request, or gives the one that is open for this branch already, as it is."""
+
+    def find_review(self, branch: str) -> Review | None:
+        """The open pull request from this branch of the repository itself, else the newest one; never a fork's."""
+
+    def review(self, number: int) -> Review: ...
+
+    def changed_reviews(self, since: datetime | None) -> tuple[Review, ...]:
+        """Repository-wide, in any state, that changed at `since` or later, newest first; None: all that are open.
+
+        Lists tell less: `mergeable` may be unknown. Forges' times are whole seconds: ask again from the newest
+        `updated` seen, and know what was seen by it.
+        """
+
+    def update_review(
+        self, number: int, *, title: str | None = None, body: str | None = None, draft: bool | None = None
+    ) -> Review:
+        """Changes what is given; `draft=False` marks it as ready for review."""
+
+    def assign(
+        self,
+        number: int,
+        *,
+        labels: Sequence[str] = (),
+        without: Sequence[str] = (),
+        reviewers: Sequence[str] = (),
+        assignees: Sequence[str] = (),
+    ) -> None:
+        """Adds labels, takes away those of `without`, asks reviewers, adds assignees; other people's stay.
+
+        A reviewer `ORG/TEAM` is a team, where the forge has such.
+        """
+
+    def comment(self, number: int, marker: str, body: str) -> str:
+        """The id of the one comment of hqd's own that bears `marker`: edited if it is there and differs, else added."""
+
+    def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
+        """What people (and programs) said, oldest first; with `since`: said or changed at that time or later."""
+
+    def checks(self, commit: str) -> tuple[Check, ...]:
+        """The newest word of each check on a commit, by name."""
+
+    def report(self, commit: str, checks: Sequence[Check]) -> None:
+        """Sets checks on a commit, one for each name; the newest counts."""
+
+    def permission(self, login: str) -> Permission:
+        """What a user may do here; NONE also for one whom the forge does not know."""
+
+    def merge(self, number: int, head: str, style: MergeStyle, message: str = "") -> str:
+        """Merges if the tip still is `head`; the commit that brought it. Already merged: that commit.
+
+        Raises ForgeRefused with cause head_moved, conflict, blocked, closed or unsupported.
+        """
+
+    def close(self, number: int) -> Review: ...
+
+    def reopen(self, number: int) -> Review: ...
+
+    def delete_branch(self, branch: str, head: str) -> bool:
+        """Deletes a branch whose tip is `head`; True also where it is gone. False: it is elsewhere, and stays."""
+
+    def rate(self) -> RateState:
+        """What is known of the forge's limits, without asking."""
 
 
 class Notifier(Protocol):

@@ -1,0 +1,1 @@
+"""Forges with a server: one client, and an adapter for each kind."""
