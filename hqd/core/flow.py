@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 
 from hqd.core import recovery
+from hqd.core.budget import stalled
 from hqd.core.expressions import compile_expression, compile_text
 from hqd.core.facts import facts
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park, Wait
@@ -20,7 +21,7 @@ from hqd.core.spawn import over_family_budget, standing
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
 from hqd.model.failure import ParkReason
-from hqd.model.playbook import Playbook, Route, Step
+from hqd.model.playbook import Playbook, Route, Step, StepKind
 from hqd.model.record import Event, Finding, Phase
 from hqd.model.task import State
 
@@ -205,7 +206,10 @@ def _step_from(task: Task, board: Board, playbook: Playbook, place: int, now: da
 
 def _claim(task: Task, rules: Rules, playbook: Playbook, step: Step, claim: ClaimStep) -> Move:
     over = over_budget(task, rules, playbook, step)
-    return Park(ParkReason.BUDGET, over + "; `hqd retry` begins a new round") if over is not None else claim
+    if over is not None:
+        return Park(ParkReason.BUDGET, over + "; `hqd retry` begins a new round")
+    idle = stalled(task, rules, playbook) if step.kind is StepKind.AGENT else None
+    return Park(ParkReason.NO_PROGRESS, f"step {step.name}: {idle}") if idle is not None else claim
 
 
 def _end(task: Task, playbook: Playbook) -> Move:

@@ -241,7 +241,9 @@ def no_progress(cursor: Cursor) -> bool:
 
 
 def over_budget(task: Task, rules: Rules, playbook: Playbook, step: Step) -> str | None:
-    """Which cap of the round forbids another attempt, in words; None: none does."""
+    """Which cap of the round forbids another attempt, in words; None: none does, or the step costs nothing."""
+    if step.kind in (StepKind.REVIEW, StepKind.ASK):
+        return None
     cursor, general = task.cursor, rules.settings.limits
     own = task.document.header.budget
     attempts = min(
@@ -257,14 +259,19 @@ def over_budget(task: Task, rules: Rules, playbook: Playbook, step: Step) -> str
     dollars = cost_cap(task, rules, playbook)
     if cursor.spent >= dollars and (cursor.spent > 0 or dollars == 0):
         return f"${cursor.spent:.2f} spent in this round, the limit is ${dollars:.2f}"
-    tokens = [
-        value
-        for value in (playbook.limits.tokens, own.tokens if own else None, general.tokens_per_task)
-        if value is not None
-    ]
-    if tokens and cursor.spent_tokens >= min(tokens):
-        return f"{cursor.spent_tokens} tokens spent in this round, the limit is {min(tokens)}"
-    return _over_wall(task, playbook)
+    tokens = token_cap(task, rules, playbook)
+    if tokens is not None and cursor.spent_tokens >= tokens:
+        return f"{cursor.spent_tokens} tokens spent in this round, the limit is {tokens}"
+    return _over_step(cursor, step) or _over_wall(task, playbook)
+
+
+def _over_step(cursor: Cursor, step: Step) -> str | None:
+    dollars, tokens = cursor.step_cost.get(step.name, 0.0), cursor.step_tokens.get(step.name, 0)
+    if step.limits.cost_usd is not None and dollars >= step.limits.cost_usd:
+        return f"${dollars:.2f} spent on step {step.name} in this round, its limit is ${step.limits.cost_usd:.2f}"
+    if step.limits.tokens is not None and tokens >= step.limits.tokens:
+        return f"{tokens} tokens spent on step {step.name} in this round, its limit is {step.limits.tokens}"
+    return None
 
 
 def _over_wall(task: Task, playbook: Playbook) -> str | None:
@@ -282,6 +289,13 @@ def cost_cap(task: Task, rules: Rules, playbook: Playbook) -> float:
     own = task.document.header.budget
     caps = (playbook.limits.cost_usd, own.cost_usd if own else None, rules.settings.limits.cost_usd_per_task)
     return min(value for value in caps if value is not None)
+
+
+def token_cap(task: Task, rules: Rules, playbook: Playbook) -> int | None:
+    """Tokens that one round of this task may use; None: no such cap."""
+    own = task.document.header.budget
+    caps = (playbook.limits.tokens, own.tokens if own else None, rules.settings.limits.tokens_per_task)
+    return min((value for value in caps if value is not None), default=None)
 
 
 def _line(text: str, limit: int = 300) -> str:

@@ -24,6 +24,7 @@ MOST_FEEDBACK = 2
 """Retries with feedback of one rung, above which `check` warns: a first one mends a third of the failures, later ones
 next to none (notes on recovery: ALFWorld, Aider polyglot)."""
 
+_TOKENS = ("cost_usd_per_attempt", "tokens_per_attempt", "tokens_per_task", "tokens_per_day")
 _AGENT_ONLY = ("prompt", "prompt_text", "tools", "deliver")
 
 
@@ -60,7 +61,7 @@ def _settings(rules: Rules) -> Iterator[Problem]:
         yield fault(
             place, f"there is no playbook {settings.defaults.playbook}", meant(settings.defaults.playbook, names)
         )
-    for key in ("cost_usd_per_task", "cost_usd_per_day", "tokens_per_task", "tokens_per_day"):
+    for key in ("cost_usd_per_task", "cost_usd_per_day", *_TOKENS):
         if getattr(settings.limits, key) == 0:
             yield fault(("limits", key), "a budget of zero lets nothing run", "set a sum, or use `hqd pause`")
     for name, gate in settings.gates.items():

@@ -172,6 +172,7 @@ def _ask(
         max_bytes=job.rules.settings.limits.output_bytes,
         schema=schema,
         budget_usd=job.budget_usd,
+        budget_tokens=job.budget_tokens,
         facts=known,
         tools=settings.tools or job.step.tools,
     )

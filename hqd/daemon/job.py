@@ -13,7 +13,7 @@ from hqd.model.settings import AgentSettings
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """`task` is as after the claim (its cursor is the claimed one). `budget_usd`: what may still be spent."""
+    """`task` is as after the claim (its cursor is the claimed one). `budget_…`: what it may spend at most."""
 
     task: Task
     rules: Rules
@@ -28,6 +28,7 @@ class Job:
     now: datetime
     timeout: float  # seconds
     budget_usd: float | None
+    budget_tokens: int | None
     values: Mapping[str, str]  # blob id -> text of outputs
     kin: Mapping[str, Task] = field(default_factory=dict)  # its children, by id
 

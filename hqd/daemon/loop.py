@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hqd.codec import layout
+from hqd.core.budget import attempt_dollars, attempt_tokens
 from hqd.core.decide import LandWork, Start, attempt_seconds
 from hqd.core.flow import next_label
-from hqd.core.recovery import cost_cap
 from hqd.daemon import acts, desk, edits, intake, landings, reports, spool
 from hqd.daemon.alarms import alarms, probe_now, probed, resting
 from hqd.daemon.batch import Batch, utc
@@ -341,7 +341,8 @@ class Loop:
             commit=commit,
             now=now,
             timeout=attempt_seconds(rules, playbook, step, event.agent),
-            budget_usd=max(0.0, cost_cap(task, rules, playbook) - task.cursor.spent),
+            budget_usd=attempt_dollars(task, rules, playbook, step, self.live.spent),
+            budget_tokens=attempt_tokens(task, rules, playbook, step, self.live.tokens),
             values=self.values,
             kin={each: known[each] for ids in task.cursor.children.values() for each in ids if each in known},
         )

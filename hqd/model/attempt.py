@@ -35,6 +35,7 @@ class Question:
     max_bytes: int
     schema: Mapping[str, Any] | None = None
     budget_usd: float | None = None  # what this attempt may still spend
+    budget_tokens: int | None = None
     facts: Mapping[str, Any] = field(default_factory=dict)  # for expressions: task, inputs, …
     tools: bool = False
 

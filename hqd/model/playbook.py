@@ -108,6 +108,8 @@ class Limits(Value):
     tokens: int | None = Field(default=None, gt=0)
     attempts: int | None = Field(default=None, ge=1)  # of one round
     attempt: Duration | None = None  # one attempt's wall time
+    attempt_usd: float | None = Field(default=None, gt=0)  # one attempt's dollars
+    attempt_tokens: int | None = Field(default=None, gt=0)
     wall: Duration | None = None  # time in active/ only
 
 

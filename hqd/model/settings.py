@@ -44,6 +44,8 @@ class GlobalLimits(Value):
 
     cost_usd_per_task: float = Field(default=2.0, ge=0)
     cost_usd_per_day: float = Field(default=20.0, ge=0)
+    cost_usd_per_attempt: float | None = Field(default=None, ge=0)
+    tokens_per_attempt: int | None = Field(default=None, ge=0)
     tokens_per_task: int | None = Field(default=None, ge=0)
     tokens_per_day: int | None = Field(default=None, ge=0)
     concurrency: int = Field(default=4, ge=1, le=1000)

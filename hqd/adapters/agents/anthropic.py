@@ -67,8 +67,9 @@ class _Attempt:
         return cost(usage, self.price) or 0.0
 
     def over_budget(self, turn: Turn | None = None) -> bool:
-        budget = self.question.budget_usd
-        return budget is not None and self.spent(turn) > budget
+        dollars, tokens = self.question.budget_usd, self.question.budget_tokens
+        used = self.usage.tokens + (turn.usage.tokens if turn is not None else 0)
+        return (dollars is not None and self.spent(turn) > dollars) or (tokens is not None and used > tokens)
 
 
 class AnthropicAgent:
