@@ -102,8 +102,8 @@ class Screen:
             return
         self._shown = time.monotonic()
         table = Table.grid(padding=(0, 2))
-        for slug, step, attempt, doing, seconds in rows[:12]:
-            table.add_row("  ▸", Text(slug), Text(step), f"attempt {attempt}", Text(doing), f"{seconds:.0f} s")
+        for task, step, attempt, doing, seconds in rows[:12]:
+            table.add_row("  ▸", Text(slug_of(task)), Text(step), f"attempt {attempt}", Text(doing), f"{seconds:.0f} s")
         if len(rows) > 12:
             table.add_row("", f"and {len(rows) - 12} more")
         table.add_row("", Text(f"{len(rows)} running, {waiting} waiting · Ctrl-C ends hqd", style="dim"))

@@ -71,11 +71,15 @@ def landed_event(task: Task, commit: str, by: str, via: Via | None, now: datetim
 
 
 def under_review(tasks: Iterable[Task]) -> list[Task]:
-    """Open reviews, and rejected ones: a later landing overrides a rejection."""
+    """Open reviews of work, and rejected ones: a later landing overrides a rejection.
+
+    A review of what no branch holds has nothing that could land, move or vanish: a person's word decides it.
+    """
     return [
         task
         for task in tasks
         if task.cursor.review is not None
+        and task.cursor.review.head != task.cursor.review.base
         and (task.state is State.REVIEW or task.cursor.reason is ParkReason.REVIEW_REJECTED)
     ]
 

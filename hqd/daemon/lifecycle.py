@@ -134,7 +134,14 @@ class Life:
         state = "paused" if live.paused else "waiting" if live.busy else "stopping" if live.stopping else "running"
         names = ("task", "step", "attempt", "doing")
         problems = [
-            {"path": p.path, "line": p.line, "key": p.key, "message": p.message, "remedy": p.remedy}
+            {
+                "path": p.path,
+                "line": p.line,
+                "key": p.key,
+                "message": p.message,
+                "remedy": p.remedy,
+                "level": p.level.value,
+            }
             for p in self._loop.all_problems()
         ]
         return {

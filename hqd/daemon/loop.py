@@ -33,6 +33,7 @@ from hqd.daemon.news import tell
 from hqd.daemon.obstacles import PATIENCE, Obstacles
 from hqd.daemon.parts import Parts
 from hqd.daemon.runner import Opened, Result, Runner
+from hqd.daemon.schedules import Schedules
 from hqd.daemon.spool import Request
 from hqd.daemon.values import Values
 from hqd.daemon.words import Speaker
@@ -40,7 +41,6 @@ from hqd.errors import CannotCommit, PathsInUse, RepositoryBusy, StaleHead
 from hqd.model.board import Board, Slots, Task
 from hqd.model.change import Difference, WorkingTree
 from hqd.model.duration import seconds
-from hqd.model.names import slug_of
 from hqd.model.problem import Problem
 from hqd.model.record import Event, EventKind, Hold, Via
 from hqd.model.task import State
@@ -63,6 +63,7 @@ class Loop:
         self.live = Live(parts.host, parts.seed, self.values, parts.private)
         self.book = Book()
         self.kin = Kin(self.book)
+        self.schedules = Schedules(parts.history)
         self.merging = Merging(parts, self.live)
         self.runner = Runner(parts.executor, parts.shop, parts.forge, self._take)
         self.on_result: Callable[[], None] = lambda: None
@@ -154,13 +155,14 @@ class Loop:
         )
         soon = [seconds(self.parts.rulebook.current.settings.hq.rescan)]
         soon += [PATIENCE] if self._obstacles.paths else []
-        soon += [max(0.02, (at - now).total_seconds()) for at in alarms(self.live)]
+        moments = [*alarms(self.live), *([self.schedules.next] if self.schedules.next is not None else [])]
+        soon += [max(0.02, (at - now).total_seconds()) for at in moments]
         return min(soon) if wait is None else min(*soon, max(0.02, wait))
 
     def running_rows(self) -> list[tuple[str, str, int, str, float]]:
-        """What is in flight: (slug, step, attempt, doing, seconds)."""
+        """What is in flight: (task id, step, attempt, doing, seconds)."""
         return [
-            (slug_of(name), entry.job.step.name, entry.job.attempt, entry.doing, time.monotonic() - entry.since)
+            (name, entry.job.step.name, entry.job.attempt, entry.doing, time.monotonic() - entry.since)
             for name, entry in list(self.runner.running.items())
         ]
 
@@ -311,7 +313,8 @@ class Loop:
         for request_id, reply in draft.replies.items():
             spool.answer(self.parts.private, request_id, reply)
         for each in draft.batch.written:
-            probed(live, each.event, now, self.parts.rulebook.current.settings.agents)
+            began = each.before.cursor.since if each.before is not None else None
+            probed(live, each.event, began, now, self.parts.rulebook.current.settings.agents)
         self.merging.follow(draft.batch.written)
         known = draft.now_board().known
         for start, task in draft.starts:

@@ -24,7 +24,7 @@ class Display(Protocol):
         """Something that is no event: paused, waiting for a lock, an error on the way."""
 
     def doing(self, rows: Sequence[tuple[str, str, int, str, float]], waiting: int) -> None:
-        """What is in flight: (slug, step, attempt, doing, seconds); and how many tasks wait."""
+        """What is in flight: (task id, step, attempt, doing, seconds); and how many tasks wait."""
 
 
 @dataclass(frozen=True, slots=True)

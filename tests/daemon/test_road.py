@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 from tests.daemon.headquarters import REVIEWED, SETTINGS, make, only, settle
@@ -188,3 +189,28 @@ def test_swapping_a_tasks_provider_is_one_line_and_gates_and_cursor_hold(tmp_pat
     assert [record.attempt for record in records] == list(range(1, tried + 2))
     assert [result.status.value for result in records[-1].gates] == ["pass"]
     assert records[0].cursor.pin != records[-1].cursor.pin
+
+
+def test_a_review_of_what_no_branch_holds_waits_for_a_word_however_long(tmp_path: Path) -> None:
+    playbook = """
+name = "article"
+accepts = { tags = ["article"] }
+[[steps]]
+name = "write"
+agent = "worker"
+[[steps]]
+name = "approve"
+review = { land = "never" }
+"""
+    hq = make(tmp_path, article=playbook)
+    hq.drop("piece.md", "---\ntags: [article]\n---\n# Piece\n")
+    with hq.daemon() as loop:
+        settle(loop)
+        opened = only(loop).n
+        time.sleep(0.5)  # past the branch's grace and the poll of reviews
+        loop._reviewed = 0.0
+        loop.turn()
+        assert (only(loop).state.value, only(loop).n) == ("review", opened)
+        assert hq.ask(loop, "approve", "piece").ok
+        settle(loop)
+    assert hq.folder("done")
