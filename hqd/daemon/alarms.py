@@ -42,17 +42,20 @@ def resting(live: Live, now: datetime) -> bool:
     )
 
 
-def probed(live: Live, event: Event, now: datetime, agents: Mapping[str, AgentSettings]) -> None:
+def probed(
+    live: Live, event: Event, began: datetime | None, now: datetime, agents: Mapping[str, AgentSettings]
+) -> None:
     """After an attempt by a held agent: an answer lifts the hold in the next turn, a refused probe waits longer.
 
-    Attempts that were under way when the hold began, and are refused too, are no probes: they change nothing.
+    Attempts that were under way when the hold began are no probes, however they end: they change nothing. An answer
+    to one of them would lift the hold of an expired key, and the next refusal make a second one.
     """
     if event.event is not EventKind.FINISHED or event.agent is None or event.outcome is Outcome.INTERRUPTED:
         return
     provider = agents[event.agent].provider if event.agent in agents else ""
     for name in (f"agent-{event.agent}", f"provider-{provider}"):
         hold = live.holds.get(name)
-        if hold is None or hold.since == now:
+        if hold is None or hold.since == now or (began is not None and began < hold.since):
             continue
         due = live.probe_at.get(name, hold.probe)
         if event.outcome is Outcome.REFUSED or event.failure is Failure.TRANSIENT:
