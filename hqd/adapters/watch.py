@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import sys
@@ -75,9 +76,30 @@ class Watch:
                 self.add(folder)
 
 
+_PAIRING = (
+    ("watchdog.observers.inotify_move_event_grouper", "InotifyMoveEventGrouper"),
+    ("watchdog.observers.inotify_buffer", "InotifyBuffer"),  # before watchdog 7
+)
+
+
+def _without_pairing() -> None:
+    """After a file was moved out of a folder, watchdog holds back all events of that folder for half a second.
+
+    It waits for the other half of a move within what it watches. hqd itself moves every accepted file out of the
+    inbox, and needs no pairs: each drop would be seen half a second after the one before.
+    """
+    for module, name in _PAIRING:
+        try:
+            importlib.import_module(module).__dict__[name].delay = 0.0
+        except (ImportError, KeyError):
+            continue
+
+
 def _observer() -> BaseObserver:
     """On Linux one that tells a file moved in from one written in place; elsewhere files wait to settle."""
     full = {"generate_full_events": True} if _PLATFORM == "linux" else {}
+    if _PLATFORM == "linux":
+        _without_pairing()
     observer: BaseObserver = cast(Any, Observer)(**full)
     return observer
 
