@@ -17,6 +17,7 @@ HOLDS = "workspace/holds"
 RUNS = "workspace/runs"
 DECISIONS = "workspace/decisions"
 CONTEXT = "workspace/context"
+SCHEDULES = "workspace/schedules"  # up to when each playbook's schedule is settled; made with the first one
 FILES = "workspace/files"
 PAUSED = "workspace/PAUSED"
 SETTINGS = "hqd.toml"
@@ -91,6 +92,10 @@ def record_number(name: str) -> int | None:
     """The number of a record by its file name; None for what is no record."""
     found = _RECORD.fullmatch(name)
     return int(found[1]) if found else None
+
+
+def schedule_path(playbook: str) -> str:
+    return f"{SCHEDULES}/{playbook}.toml"
 
 
 def hold_path(name: str) -> str:

@@ -20,6 +20,7 @@ STEP_ROOTS = frozenset(
 AFTER_ROOTS = STEP_ROOTS | {"output"}
 """What routes, gates and `deliver` may start from: the step has an output by then."""
 ACCEPT_ROOTS = frozenset({"task", "inputs"})
+SCHEDULE_ROOTS = frozenset({"now", "due"})
 PICK_ROOTS = frozenset({"task", "inputs", "outputs", "answers", "findings", "step", "attempt", "round", "agent", "row"})
 NOTIFY_ROOTS = frozenset({"task", "reason", "step", "agent", "cost", "attempt", "round", "now"})
 
@@ -62,6 +63,9 @@ def playbook_expressions(
     `texts` are the files beside the playbooks, named as prompts name them; `named` are gates of hqd.toml.
     """
     known = gate_names(playbook) | named
+    template = playbook.schedule.template if playbook.schedule is not None else None
+    if template is not None and template in texts:
+        yield from _check(Written((), texts[template], SCHEDULE_ROOTS, text=True), f"{folder}/{template}")
     for written in _of_playbook(playbook):
         yield from _check(written, path, playbook, known)
     for index, step in enumerate(playbook.steps):

@@ -29,7 +29,7 @@ MAX_TEMPLATE = 256_000
 
 ROOTS = frozenset(
     {"task", "inputs", "output", "outputs", "answers", "children", "gates", "cost", "attempt", "round"}
-    | {"now", "item", "row", "agent", "step", "reason", "findings"}
+    | {"now", "due", "item", "row", "agent", "step", "reason", "findings"}
 )
 """Every name that an expression may start from; which of them have a value depends on the place."""
 

@@ -48,7 +48,6 @@ NOT_IN_FORCE: tuple[Later, ...] = (
             ("max_tokens", "token budgets of context"),
         )
     ),
-    Later("playbook", ("schedule",), "schedules"),
     Later("playbook", ("repo",), "work on other repositories"),
     Later("playbook", ("experiment",), "experiments"),
     Later("playbook", ("audit",), "audits"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from hqd.core.expressions import compile_expression
 from hqd.core.facts import task_facts
 from hqd.core.moves import Park
+from hqd.core.schedule import scheduled_by
 from hqd.errors import ExpressionFault
 from hqd.model.board import Rules, Task
 from hqd.model.failure import ParkReason
@@ -36,7 +37,12 @@ def choose(task: Task, rules: Rules) -> Playbook | Park:
 def _choose(task: Task, rules: Rules) -> Playbook | Park:
     named = task.document.header.playbook
     folder = inbox_folder(task.cursor.source)
-    for name, where in ((named, "its front matter names"), (folder, "its inbox folder names")):
+    ways = (
+        (named, "its front matter names"),
+        (folder, "its inbox folder names"),
+        (scheduled_by(task.cursor.source), "its schedule is of"),
+    )
+    for name, where in ways:
         if name is not None:
             found = rules.playbooks.get(name)
             return found or Park(

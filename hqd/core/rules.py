@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
 from hqd.core.recovery import UNMOVED
+from hqd.core.schedule import parse, zone_of
 from hqd.core.typed import check_schema, schema_of
 from hqd.model.gate import GateSpec
 from hqd.model.playbook import RESERVED_TARGETS, ContextRule, GateUse, Playbook, Review, Route, Rung, Step, StepKind
@@ -96,6 +97,7 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
     for index, step in enumerate(playbook.steps):
         yield from _step(rules, path, playbook, step, ("steps", index))
     yield from _landing(path, playbook)
+    yield from _schedule(rules, path, playbook)
     named = frozenset(rules.settings.gates)
     yield from playbook_expressions(playbook, path, rules.texts, rules.folder, named)
 
@@ -221,6 +223,22 @@ def _landing(path: str, playbook: Playbook) -> Iterator[Problem]:
             remedy = 'add a review step after it, or write land = "auto" at the top of the playbook'
             place = ("steps", index, "deliver")
             yield Problem(path, 0, "", "delivers a file that nothing lands", remedy, place=place)
+
+
+def _schedule(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
+    schedule = playbook.schedule
+    if schedule is None:
+        return
+    for key, read, text in (("cron", parse, schedule.cron), ("tz", zone_of, schedule.tz)):
+        try:
+            read(text)
+        except ValueError as fault:
+            remedy = "as in `0 7 * * MON`" if key == "cron" else "as in `Europe/Berlin`"
+            yield Problem(path, 0, "", str(fault), remedy, place=("schedule", key))
+    if schedule.template not in rules.texts:
+        known = [name for name in rules.texts if name.endswith(".md")]
+        message = f"{rules.folder}/{schedule.template} does not exist"
+        yield Problem(path, 0, "", message, meant(schedule.template, known[:20]), place=("schedule", "template"))
 
 
 def _gate_uses(uses: Sequence[GateUse], rules: Rules, path: str, place: Place) -> Iterator[Problem]:

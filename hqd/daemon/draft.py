@@ -100,9 +100,12 @@ class Draft:
         body: bytes | None = None,
         source: str | None = None,
         author: Person | None = None,
+        extra: tuple[tuple[str, bytes], ...] = (),
     ) -> Task:
         """Adds an event of a task; tasks that end leave the board. Raises IllegalTransition."""
-        after = self.batch.task(task, event, files=files, acts=acts, body=body, source=source, author=author)
+        after = self.batch.task(
+            task, event, files=files, acts=acts, body=body, source=source, author=author, extra=extra
+        )
         if after.state.open:
             self.tasks[task.id] = after
         else:

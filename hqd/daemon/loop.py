@@ -155,8 +155,7 @@ class Loop:
         )
         soon = [seconds(self.parts.rulebook.current.settings.hq.rescan)]
         soon += [PATIENCE] if self._obstacles.paths else []
-        moments = [*alarms(self.live), *([self.schedules.next] if self.schedules.next is not None else [])]
-        soon += [max(0.02, (at - now).total_seconds()) for at in moments]
+        soon += [max(0.02, (at - now).total_seconds()) for at in (*alarms(self.live), *self.schedules.alarms())]
         return min(soon) if wait is None else min(*soon, max(0.02, wait))
 
     def running_rows(self) -> list[tuple[str, str, int, str, float]]:
@@ -210,6 +209,8 @@ class Loop:
             if request.id not in draft.replies:
                 desk.serve(draft, request, now, self._obstacles.tasks)
         self._finish(draft, now)
+        if not self.stopping:
+            self.schedules.drop(draft, tree, self.parts.rulebook.current, door, touched, now)
         for name in self.live.lifting & draft.holds.keys():
             draft.lift(name, now, "hqd", "a probe succeeded")
         if self._foreign is not None or time.monotonic() - self._reviewed > self._poll():

@@ -248,8 +248,8 @@ def test_a_good_configuration_has_no_problems() -> None:
             "2: on.timeout[0].agent: there is no agent x; known: strong, writer",
         ),
         (
-            'schedule = { cron = "* * * * *", template = "x.md" }\n' + AGENT,
-            "2: schedule: not in force yet: schedules; it is kept, and has no effect",
+            'schedule = { cron = "@daily", template = "writ.md" }\n' + AGENT,
+            "2: schedule.template: playbooks/writ.md does not exist; there are none",
         ),
     ],
 )

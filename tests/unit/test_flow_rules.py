@@ -53,6 +53,30 @@ def test_steps_in_force_are_no_news(steps: str) -> None:
     assert faults(steps) == []
 
 
+def test_a_schedule_is_in_force_and_its_template_is_checked() -> None:
+    schedule = 'schedule = { cron = "0 7 * * MON", tz = "Europe/Berlin", template = "plan/weekly.md" }'
+    weekly = {"playbooks/plan/weekly.md": "# News of {{ due }}\n"}
+    assert faults("", schedule, **weekly) == []
+    weekly["playbooks/plan/weekly.md"] = "# News of {{ task.title }}\n"
+    assert faults("", schedule, **weekly) == ["playbooks/plan/weekly.md:1: task is not known here; known: due, now"]
+
+
+@pytest.mark.parametrize(
+    ("schedule", "fault"),
+    [
+        ('cron = "61 * * * *"', "schedule.cron: minute: 61 is not between 0 and 59; as in `0 7 * * MON`"),
+        (
+            'cron = "0 0 31 4 *"',
+            "schedule.cron: '0 0 31 4 *' never comes: no month has such a day; as in `0 7 * * MON`",
+        ),
+        ('cron = "@daily", tz = "Berln"', "schedule.tz: there is no time zone 'Berln'; as in `Europe/Berlin`"),
+    ],
+)
+def test_a_bad_schedule_is_named_at_load(schedule: str, fault: str) -> None:
+    top = f'schedule = {{ {schedule}, template = "weekly.md" }}'
+    assert faults("", top, **{"playbooks/weekly.md": "# News\n"}) == [f"playbooks/general.toml:2: {fault}"]
+
+
 def test_needs_are_in_force() -> None:
     config = read_config(Written({}))
     assert check_file("x.md", b"---\nneeds: [other]\n---\n# T\n", config, Registry().check) == ()
@@ -61,5 +85,5 @@ def test_needs_are_in_force() -> None:
 def test_the_table_of_what_is_not_in_force_has_no_entry_of_the_flow() -> None:
     from hqd.core.not_in_force import NOT_IN_FORCE
 
-    ours = {"ask", "run", "spawn", "needs"}
+    ours = {"ask", "run", "spawn", "schedule", "needs"}
     assert not [later for later in NOT_IN_FORCE if ours & set(later.place)]
