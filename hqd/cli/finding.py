@@ -119,6 +119,12 @@ def ended(tree: Tree, name: str) -> Iterator[str]:
                 yield entry.name
 
 
+def every_task(tree: Tree) -> Iterator[str]:
+    """Ids of all tasks that have a record, the newest day first."""
+    for year, month, day in _days(tree):
+        yield from _folders(tree, f"{layout.RUNS}/{year}/{month}/{day}")
+
+
 def _days(tree: Tree) -> Iterator[tuple[str, str, str]]:
     for year in _folders(tree, layout.RUNS):
         for month in _folders(tree, f"{layout.RUNS}/{year}"):

@@ -80,6 +80,27 @@ def why(context: typer.Context, task: Task, as_json: Json = False) -> None:
     finish(why(call_of(context), task, as_json=as_json))
 
 
+report = typer.Typer(help="The numbers, from records alone.", no_args_is_help=True)
+
+
+@report.command("recovery")
+def recovery(
+    context: typer.Context,
+    since: Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only from this day on (UTC).")] = None,
+    as_json: Json = False,
+) -> None:
+    """What each rung of the ladders is worth: tried, accepted, cost, per class of failure.
+
+    Rungs that never help are named.
+
+    Example: hqd report recovery --since 2026-11-01
+    """
+    from hqd.cli.report import report_recovery
+
+    finish(report_recovery(call_of(context), since=since, as_json=as_json))
+
+
 def register(app: typer.Typer) -> None:
     for each in (status, show, log, why):
         app.command()(each)
+    app.add_typer(report, name="report")
