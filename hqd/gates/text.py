@@ -13,6 +13,10 @@ from hqd.gates.kind import CannotJudge, GateKind, Params, Piece, Range, Verdict,
 from hqd.model.gate import GateStatus
 
 
+MOST_SAID = 2000
+"""Characters of a wanted text that a message repeats."""
+
+
 class _Values(Params):
     values: tuple[str, ...] = Field(min_length=1, description="texts to look for")
     ignore_case: bool = Field(default=False, description="whether upper and lower case are the same")
@@ -154,7 +158,7 @@ def starts_with(params: StartsWith, piece: Piece) -> Verdict:
     if _folded(text[: len(wanted)], params) == _folded(wanted, params):
         return Verdict(True, f'starts with "{shorten(wanted)}"')
     first = piece.document.lines[0] if piece.text else ""
-    message = f'Must start with "{shorten(wanted, 300)}"; starts with "{shorten(text[:80], 80)}".'
+    message = f'Must start with "{_whole(wanted)}"; starts with "{shorten(text[:80], 80)}".'
     return Verdict(False, message, (piece.on(1, first),))
 
 
@@ -167,7 +171,7 @@ def ends_with(params: EndsWith, piece: Piece) -> Verdict:
     wanted = _trimmed(params.value, params.ignore)
     if _folded(text[-len(wanted) :], params) == _folded(wanted, params):
         return Verdict(True, f'ends with "{shorten(wanted)}"')
-    message = f'Must end with "{shorten(wanted, 300)}" and nothing after it; ends with "{shorten(text[-80:], 80)}".'
+    message = f'Must end with "{_whole(wanted)}" and nothing after it; ends with "{shorten(text[-80:], 80)}".'
     return Verdict(False, message, (piece.at(max(0, len(piece.text.rstrip()) - 1)),))
 
 
@@ -179,7 +183,7 @@ def equals(params: Equals, piece: Piece) -> Verdict:
     text, wanted = _trimmed(piece.text, params.ignore), _trimmed(params.value, params.ignore)
     if _folded(text, params) == _folded(wanted, params):
         return Verdict(True, "as asked")
-    return Verdict(False, f'Must be exactly "{shorten(wanted, 300)}"; is "{shorten(text)}".', (piece.on(1, text),))
+    return Verdict(False, f'Must be exactly "{_whole(wanted)}"; is "{shorten(text)}".', (piece.on(1, text),))
 
 
 class Conditional(Params):
@@ -230,6 +234,11 @@ def _trimmed(text: str, ignore: str) -> str:
         before = text
         text = text.strip().strip(ignore) if ignore else text.strip()
     return text
+
+
+def _whole(wanted: str) -> str:
+    """What is asked for letter by letter is said letter by letter; only what no message can hold is shortened."""
+    return wanted if len(wanted) <= MOST_SAID else shorten(wanted, MOST_SAID)
 
 
 def _folded(text: str, params: _Edge) -> str:
