@@ -87,7 +87,8 @@ def _rows(path: Path) -> Iterator[dict[str, Any]]:
 def gate(constraint: str, args: Mapping[str, Any], name: str) -> GateSpec:
     """The gate of one constraint. Raises KeyError for an unknown one."""
     kind, params = TABLE[constraint](args)
-    return GateSpec(name=name, kind=kind, params=params)
+    say = SAY.get(constraint)
+    return GateSpec(name=name, kind=kind, params=params, message=say(args) if say is not None else None)
 
 
 Made = tuple[str, dict[str, Any]]
@@ -180,3 +181,17 @@ TABLE: Mapping[str, Callable[[Mapping[str, Any]], Made]] = {
     "startend:quotation": lambda a: ("regex", {"pattern": r'\A\s*".*"\s*\Z', "flags": "s"}),
 }
 """Constraint -> gate kind and parameters, each from the constraint's written definition."""
+
+SAY: Mapping[str, Callable[[Mapping[str, Any]], str]] = {
+    "combination:two_responses": lambda _: "Give two different answers, parted by six asterisks (******) in between.",
+    "detectable_content:postscript": lambda a: (
+        f'Add a postscript at the end, which starts with "{a["postscript_marker"]}".'
+    ),
+    "detectable_format:multiple_sections": lambda a: (
+        f"Mark at least {a['num_sections']} sections, each with a line that starts with its number,"
+        f' such as "{a["section_spliter"]} 1".'
+    ),
+    "detectable_format:title": lambda _: "Add a title in double angular brackets, such as <<A title>>.",
+    "startend:quotation": lambda _: "Put the whole answer in double quotation marks.",
+}
+"""What an agent is told where the gate is a pattern: the author's own words, as an author would give them."""

@@ -86,7 +86,8 @@ class ParagraphCount(Range):
 def paragraph_count(params: ParagraphCount, piece: Piece) -> Verdict:
     pattern = _STARS if params.separator == "stars" else _BLANK
     paragraphs = [part.strip() for part in pattern.split(piece.text) if part.strip()]
-    verdict = counted(params, len(paragraphs), "paragraphs")
+    what = "paragraphs, parted by ***" if params.separator == "stars" else "paragraphs, parted by blank lines"
+    verdict = counted(params, len(paragraphs), what)
     if not verdict.passed or params.nth is None or params.first_word is None:
         return verdict
     if params.nth > len(paragraphs):
