@@ -1,7 +1,8 @@
 """Runs one benchmark: `python -m bench NAME [--json FILE] [--quick]`, or `--list`.
 
 A benchmark is a module `bench/NAME.py` with `run(quick: bool) -> dict`: plain values that JSON can hold. Its
-docstring's first line says what it measures. Figures are judged by a person, side by side within one run: a benchmark
+docstring's first line says what it measures. `show(result) -> str` may lay it out for people, and `TOP_LEVEL` name keys
+that also stand at the top of the JSON file. Figures are judged by a person, side by side within one run: a benchmark
 that ran is exit 0, whatever it found.
 """
 
@@ -79,10 +80,12 @@ def lines(value: Any, name: str = "", depth: int = 0) -> Iterator[str]:
 
 
 def measure(name: str, quick: bool) -> dict[str, Any]:
-    run: Callable[[bool], dict[str, Any]] = importlib.import_module(f"bench.{name}").run
+    module = importlib.import_module(f"bench.{name}")
+    run: Callable[[bool], dict[str, Any]] = module.run
     at, start = datetime.now(UTC), time.monotonic()
     result = run(quick)
     return {
+        **{key: result[key] for key in getattr(module, "TOP_LEVEL", ()) if key in result},
         "schema_version": SCHEMA_VERSION,
         "bench": name,
         "quick": quick,
@@ -109,8 +112,17 @@ def main(words: list[str]) -> int:
     if options.json:
         options.json.write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     print(f"{options.name}{' (quick)' if options.quick else ''}: {known[options.name]}")
-    print("\n".join(lines({**measured["result"], "took": f"{measured['seconds']} s"}, depth=1)))
+    print(shown(options.name, measured))
     return 0
+
+
+def shown(name: str, measured: Mapping[str, Any]) -> str:
+    """The result for a person: as the benchmark shows it itself, else as indented lines."""
+    show: Callable[[Mapping[str, Any]], str] | None = getattr(importlib.import_module(f"bench.{name}"), "show", None)
+    took = f"{measured['seconds']} s"
+    if show is not None:
+        return f"{show(measured['result'])}\n\ntook {took}"
+    return "\n".join(lines({**measured["result"], "took": took}, depth=1))
 
 
 if __name__ == "__main__":

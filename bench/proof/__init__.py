@@ -1,0 +1,1 @@
+"""The parts of `bench/orchestration.py`: data, temporary HQs, arms, figures, repairer, faults, chains."""
