@@ -23,9 +23,17 @@ changed by a person, 130 Ctrl-C.
 
 def reference() -> str:
     """All commands with their options, in the order of `hqd --help`."""
-    root = command(app)
-    commands: dict[str, Any] = getattr(root, "commands", {})
-    return HEAD + "\n" + "\n".join("\n".join(_command(name, each)) + "\n" for name, each in commands.items())
+    commands = _commands(command(app), "")
+    return HEAD + "\n" + "\n".join("\n".join(_command(name, each)) + "\n" for name, each in commands)
+
+
+def _commands(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+    """Every command with its whole name; a group (`report`) stands for the commands in it."""
+    for name, each in group.commands.items():
+        if hasattr(each, "commands"):
+            yield from _commands(each, f"{before}{name} ")
+        else:
+            yield f"{before}{name}", each
 
 
 def _command(name: str, each: Any) -> Iterator[str]:
