@@ -8,6 +8,7 @@ from datetime import time as clock_time
 
 from hqd.core.circuit import UNSEEN
 from hqd.daemon.live import Live
+from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome
 from hqd.model.record import Event, EventKind, Hold
 from hqd.model.settings import AgentSettings
@@ -34,12 +35,20 @@ def alarms(live: Live) -> list[datetime]:
 
 def resting(live: Live, now: datetime) -> bool:
     """Whether only a human, a date or a provider could move anything: no task is backing off or being worked on."""
-    if live.paused or live.holds or live.local_holds:
-        return all(task.state is not State.ACTIVE for task in live.tasks.values())
+    if any(task.state is State.ACTIVE for task in live.tasks.values()):
+        return False
+    held = {hold.on for hold in (*live.holds.values(), *live.local_holds.values())}
+    if live.paused or any(not on.startswith("agent:") for on in held):
+        return True
     return not any(
-        task.state is State.ACTIVE or (task.cursor.not_before is not None and task.state is State.QUEUE)
+        task.state is State.QUEUE and task.cursor.not_before is not None and f"agent:{_agent(task)}" not in held
         for task in live.tasks.values()
     )
+
+
+def _agent(task: Task) -> str | None:
+    """Who made the attempt after which a task backs off; a task whose agent is not known counts as free to go on."""
+    return task.last.agent if task.last is not None else task.cursor.agent
 
 
 def probed(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from hqd.daemon.loop import Loop
+from hqd.daemon.runner import Runner
+from hqd.model.attempt import Answer, Question
 from hqd.model.board import Task
 from tests.daemon.headquarters import SETTINGS, Headquarters, make, only, settle
 
@@ -72,6 +76,43 @@ def test_one_call_in_five_overloaded_is_waited_out_without_hold_or_park(tmp_path
         ("failed", "transient"),
         ("passed", None),
     ]
+
+
+class Breaks:
+    """An agent whose adapter has a bug."""
+
+    def answer(self, question: Question, stop: threading.Event, progress: Callable[[str], None]) -> Answer:
+        raise ZeroDivisionError("a bug")
+
+
+def test_a_task_that_breaks_its_worker_again_and_again_is_put_aside(tmp_path: Path) -> None:
+    hq = make(tmp_path)
+    hq.drop("hello.md")
+    with hq.daemon() as loop:
+        shop = dataclasses.replace(loop.parts.shop, agents={"replay": Breaks()})
+        loop.runner = Runner(loop.parts.executor, shop, loop.parts.forge, loop.inbox.put)
+        settle(loop, lambda: bool(loop.live.tasks) and only(loop).state.value == "blocked")
+        task = only(loop)
+    assert task.cursor.reason is not None
+    assert task.cursor.reason.value == "crashed"
+    ends = [record.failure.value for record in hq.records(task.id) if record.failure and record.outcome]
+    assert ends == ["crashed"] * 3
+
+
+def test_a_hold_on_one_agent_does_not_end_a_run_while_another_backs_off(tmp_path: Path) -> None:
+    """`hqd run --until-idle` waits for what will go on by itself, and then ends with 75 for the hold."""
+    other = 'name = "other"\naccepts = { tags = ["other"] }\n[[steps]]\nname = "work"\nagent = "strong"\n'
+    hq = make(tmp_path, other=other)
+    hq.answers({"agent": "worker", "failure": "credentials", "message": "401"}, {"attempt": 1, **DOWN}, GOOD)
+    hq.commit()
+    hq.drop("held.md")
+    hq.drop("waits.md", "---\ntags: [other]\n---\n# Waits\n")
+    with hq.daemon() as loop:
+        settle(loop, lambda: len(loop.live.tasks) == 2)
+        settle(loop)
+        assert [hold.on for hold in loop.live.holds.values()] == ["agent:worker"]
+        assert counts(loop) == {"queue": 1}
+    assert len(hq.folder("done")) == 1
 
 
 def opened(hq: Headquarters, loop: Loop) -> str:

@@ -11,12 +11,14 @@ from hqd.codec.playbook import read_playbook
 from hqd.core.evolve import DIED, evolve
 from hqd.core.moves import ClaimStep, GoTo, Move, Park
 from hqd.core.recovery import DEFAULTS, after_failure, too_often
+from hqd.core.rules import Rules as CheckedRules
+from hqd.core.rules import check_rules
 from hqd.model.board import Rules, Task
 from hqd.model.failure import Failure, Outcome, ParkReason
 from hqd.model.gate import GateResult, GateStatus
 from hqd.model.playbook import Playbook
 from hqd.model.record import Claim, Cursor, Event, EventKind, Finding, Pin
-from hqd.model.settings import Settings
+from hqd.model.settings import AgentSettings, Defaults, Settings
 from hqd.model.task import State, TaskDocument, TaskHeader
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -235,6 +237,30 @@ def test_deaths_of_hqd_count_only_in_a_row() -> None:
     assert isinstance(parked, Park)
     assert ParkReason.CRASHED is parked.reason
     assert "10 times" in parked.missing
+
+
+def test_check_names_ladders_that_cannot_help_or_seldom_do() -> None:
+    text = """
+name = "p"
+on = { credentials = [{ retry = 1 }], gat = [{ retry = 1 }] }
+[[steps]]
+name = "work"
+agent = "a"
+on_fail = [{ retry = 5 }]
+"""
+    unknown = read_playbook(text.encode(), "playbooks/p.toml")
+    assert [(problem.line, problem.key) for problem in unknown.problems] == [(3, "on.gat")]
+    read = read_playbook(text.replace(", gat = [{ retry = 1 }]", "").encode(), "playbooks/p.toml")
+    assert read.playbook is not None
+    settings = Settings(format=1, defaults=Defaults(playbook="p"), agents={"a": AgentSettings(provider="replay")})
+    known = CheckedRules(settings, "hqd.toml", {"playbooks/p.toml": read.playbook}, "playbooks", {}, frozenset(), none)
+    found = {problem.place: problem.message for problem in check_rules(known)}
+    assert "has no effect" in found[("on", "credentials")]
+    assert "5 retries with feedback" in found[("steps", 0, "on_fail", 0, "retry")]
+
+
+def none(_gate: object) -> tuple[str, ...]:
+    return ()
 
 
 def test_every_class_ends_at_a_human_however_often_it_comes() -> None:
