@@ -16,9 +16,11 @@ from hqd.core.ask import question
 from hqd.core.evolve import DIED
 from hqd.core.flow import group_of, next_move
 from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park
+from hqd.core.rate import opens
 from hqd.core.recovery import DEFAULTS
 from hqd.core.routing import choose
 from hqd.core.spawn import Child, orphaned, plan
+from hqd.core.spawn_events import failed, spawned
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
 from hqd.model.duration import seconds
@@ -199,6 +201,7 @@ def _priced(board: Board) -> bool:
 def _claims(claims: list[tuple[Task, ClaimStep]], board: Board, now: datetime) -> Iterable[Action]:
     free = board.current.settings.limits.concurrency - len(board.slots.running)
     agents, groups = Counter(board.slots.agents), Counter(board.slots.groups)
+    begun = {agent: list(moments) for agent, moments in board.started.items()}
     probed: set[str] = set()
     actions: list[Action] = []
     for task, move in sorted(claims, key=_order):
@@ -207,7 +210,7 @@ def _claims(claims: list[tuple[Task, ClaimStep]], board: Board, now: datetime) -
             continue
         if free <= 0:
             continue
-        verdict = _startable(task, move, board, agents, groups, probed, now)
+        verdict = _startable(task, move, board, agents, groups, begun, probed, now)
         if isinstance(verdict, Park):
             actions.append(Happen(task.id, park(verdict.reason, verdict.missing, now, task)))
         elif verdict is not None:
@@ -228,43 +231,16 @@ def _at_once(task: Task, move: ClaimStep, board: Board, now: datetime) -> Iterab
         children = plan(task, step, board, now)
         if isinstance(children, Park):
             return (Happen(task.id, park(children.reason, children.missing, now, task)),)
-        return (SpawnTasks(task.id, claim, children, _spawned(claim, children)),)
+        return (SpawnTasks(task.id, claim, children, spawned(claim, children)),)
     except ExpressionFault as fault:
         return (Happen(task.id, park(ParkReason.EXPRESSION, f"step {step.name}: {fault.message}", now, task)),)
-
-
-def _spawned(claim: Event, children: tuple[Child, ...]) -> Event:
-    """The end of a spawn step's attempt; the daemon adds the ids of the children."""
-    made = sum(1 for child in children if child.id is None)
-    kept = f", {len(children) - made} were there already" if made < len(children) else ""
-    return Event(
-        event=EventKind.FINISHED,
-        to=State.QUEUE,
-        at=claim.at,
-        step=claim.step,
-        attempt=claim.attempt,
-        outcome=Outcome.PASSED,
-        message=f"{made} {'child' if made == 1 else 'children'} made{kept}",
-        spawned=" ".join(child.key for child in children),
-    )
 
 
 def _fail(task: Task, move: FailStep, board: Board, now: datetime) -> Iterable[Action]:
     """A spawn step whose children were dropped: one more attempt, which looks at them and fails."""
     rules, playbook, step = place_of(task, ClaimStep(move.step, "again"), board, now)
     claim = _claim_event(task, ClaimStep(step.name, "again"), board, rules, playbook, step, None, now)
-    failed = Event(
-        event=EventKind.FINISHED,
-        to=State.QUEUE,
-        at=now,
-        step=step.name,
-        attempt=claim.attempt,
-        outcome=Outcome.FAILED,
-        failure=Failure.CHILD,
-        message=f"step {step.name}: " + "; ".join(finding.text for finding in move.findings[:3]),
-        findings=move.findings,
-    )
-    return (Happen(task.id, claim), Happen(task.id, failed))
+    return (Happen(task.id, claim), Happen(task.id, failed(claim, move)))
 
 
 def _order(item: tuple[Task, ClaimStep]) -> tuple[int, bool, str]:
@@ -279,6 +255,7 @@ def _startable(
     board: Board,
     agents: Counter[str],
     groups: Counter[str],
+    begun: dict[str, list[datetime]],
     probed: set[str],
     now: datetime,
 ) -> Start | Park | None:
@@ -295,11 +272,14 @@ def _startable(
     limit = rules.settings.agents[agent].max_concurrent if agent in rules.settings.agents else None
     if agent is not None and limit is not None and agents[agent] >= limit:
         return None
+    if opens(agent, rules.settings.agents, begun.get(agent or "", ()), now) > now:
+        return None
     if group is not None and playbook.concurrency is not None and groups[group] >= playbook.concurrency.max:
         return None
     probed.update(hold.name for hold in held)
     if agent is not None:
         agents[agent] += 1
+        begun.setdefault(agent, []).append(now)
     if group is not None:
         groups[group] += 1
     return Start(task.id, _claim_event(task, move, board, rules, playbook, step, agent, now), group)
@@ -314,6 +294,26 @@ def _probed_now(hold: Hold, rules: Rules, agents: Counter[str]) -> bool:
     return kind == "provider" and any(
         settings[each].provider == name for each in agents if agents[each] > 0 and each in settings
     )
+
+
+def throttled(board: Board, now: datetime) -> datetime | None:
+    """When the first task may begin that waits for nothing but its agent's rate; None: there is none."""
+    if board.paused or board.stopping or not board.started or not _rated(board):
+        return None
+    moments = []
+    for task in board.tasks.values():
+        move = next_move(task, board, now) if task.state is State.QUEUE else None
+        if isinstance(move, ClaimStep):
+            rules, _playbook, step = place_of(task, move, board, now)
+            agent = move.agent or step.agent
+            at = opens(agent, rules.settings.agents, board.started.get(agent or "", ()), now)
+            moments += [at] if at > now else []
+    return min(moments, default=None)
+
+
+def _rated(board: Board) -> bool:
+    rules = (board.current, *board.rules.values())
+    return any(agent.requests_per_minute for each in rules for agent in each.settings.agents.values())
 
 
 def place_of(task: Task, move: ClaimStep, board: Board, now: datetime) -> tuple[Rules, Playbook, Step]:

@@ -36,7 +36,6 @@ NOT_IN_FORCE: tuple[Later, ...] = (
     Later("settings", ("lessons",), "the lesson book"),
     Later("settings", ("audit",), "audits"),
     Later("settings", ("agents", "*", "native_context"), "leaving out what an agent reads by itself"),
-    Later("settings", ("agents", "*", "requests_per_minute"), "rate limits per agent"),
     *(
         Later(file, (*prefix, "context", "*", key), what)
         for file, prefix in _CONTEXTS

@@ -39,6 +39,7 @@ class Draft:
     running: set[str] = field(default_factory=set)
     agents: Counter[str] = field(default_factory=Counter)
     groups: Counter[str] = field(default_factory=Counter)
+    started: dict[str, tuple[datetime, ...]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, board: Board, batch: Batch) -> Draft:
@@ -54,6 +55,7 @@ class Draft:
             running=set(board.slots.running),
             agents=Counter(board.slots.agents),
             groups=Counter(board.slots.groups),
+            started=dict(board.started),
         )
 
     def now_board(self) -> Board:
@@ -64,6 +66,7 @@ class Draft:
             holds=self.holds,
             paused=self.paused,
             slots=Slots(frozenset(self.running), self.agents, self.groups),
+            started=self.started,
             spent_today=self.spent,
             tokens_today=self.tokens,
             streaks=self.streaks,
@@ -78,6 +81,8 @@ class Draft:
         self.running.add(task.id)
         if action.event.agent is not None:
             self.agents[action.event.agent] += 1
+            begun = self.started.get(action.event.agent, ())
+            self.started[action.event.agent] = (*begun, action.event.at)
         if action.group is not None:
             self.groups[action.group] += 1
 

@@ -6,8 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from hqd.core.budget import attempt_dollars, attempt_tokens
+from hqd.core.decide import attempt_seconds
 from hqd.model.board import Rules, Task
 from hqd.model.playbook import Playbook, Step
+from hqd.model.record import Event
 from hqd.model.settings import AgentSettings
 
 
@@ -31,6 +34,40 @@ class Job:
     budget_tokens: int | None
     values: Mapping[str, str]  # blob id -> text of outputs
     kin: Mapping[str, Task] = field(default_factory=dict)  # its children, by id
+
+    @classmethod
+    def of(
+        cls,
+        event: Event,
+        task: Task,
+        rules: Rules,
+        commit: str,
+        known: Mapping[str, Task],
+        values: Mapping[str, str],
+        spent_today: tuple[float, int],
+        now: datetime,
+    ) -> Job:
+        """The job of a claim that is durable as `commit`. `known`: other tasks; `spent_today`: dollars, tokens."""
+        playbook = rules.playbooks[event.playbook or ""]
+        step = playbook.step(event.step or "")
+        return cls(
+            task=task,
+            rules=rules,
+            playbook=playbook,
+            step=step,
+            attempt=event.attempt or 1,
+            nonce=event.claim.nonce if event.claim is not None else "",
+            agent=event.agent,
+            mode=event.mode or "first",
+            snapshot=event.snapshot or commit,
+            commit=commit,
+            now=now,
+            timeout=attempt_seconds(rules, playbook, step, event.agent),
+            budget_usd=attempt_dollars(task, rules, playbook, step, spent_today[0]),
+            budget_tokens=attempt_tokens(task, rules, playbook, step, spent_today[1]),
+            values=values,
+            kin={each: known[each] for ids in task.cursor.children.values() for each in ids if each in known},
+        )
 
     @property
     def settings(self) -> AgentSettings | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from hqd.codec import layout
 from hqd.codec.hold import read_hold
 from hqd.core.decide import DAY_BUDGET
+from hqd.core.rate import recent
 from hqd.daemon.parts import Parts
 from hqd.model.board import Board, Rules, Slots, Streak, Task
 from hqd.model.problem import Problem
@@ -42,6 +43,7 @@ class Live:
     spent: float = 0.0
     tokens: int = 0
     ended: dict[str, State] = field(default_factory=dict)
+    started: dict[str, tuple[datetime, ...]] = field(default_factory=dict)  # agent -> claims of the last minute
     closed: dict[str, Task] = field(default_factory=dict)  # ended tasks that open ones refer to
     coming: Container[str] = ()  # slugs of what lies in the inbox
     slugs: Collection[str] = ()
@@ -66,6 +68,7 @@ class Live:
             probing=frozenset(self._probing(now)),
             waiting=self.waiting,
             ended=self.ended,
+            started=recent(self.started, now),
             closed=self.closed,
             coming=self.coming,
             slugs=self.slugs,

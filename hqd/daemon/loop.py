@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from hqd.codec import layout
-from hqd.core.budget import attempt_dollars, attempt_tokens
-from hqd.core.decide import LandWork, Start, attempt_seconds
+from hqd.core.decide import LandWork, Start, throttled
 from hqd.core.flow import next_label
+from hqd.core.rate import remembered
 from hqd.daemon import acts, desk, edits, intake, landings, reports, spool
 from hqd.daemon.alarms import alarms, probe_now, probed, resting
 from hqd.daemon.batch import Batch, utc
@@ -90,6 +90,7 @@ class Loop:
         self.parts.rulebook.refresh(tree)
         self._foreign = follow(self.live, self.book, self.parts, tree, self.parts.last_tip())
         probe_now(self.live, self.parts.clock.now())
+        self.live.started = remembered(self.live.tasks.values())
         self._new_day(self.parts.clock.now())
         self.merging.open()
 
@@ -146,8 +147,10 @@ class Loop:
         if more or not self.inbox.empty():
             self.idle = False
             return 0.0
+        rate = throttled(self._board(Slots(frozenset(self.runner.running)), now), now)
         self.idle = (
             wait is None
+            and rate is None
             and not self.runner.running
             and not self.results
             and self.live.busy is None
@@ -155,7 +158,8 @@ class Loop:
         )
         soon = [seconds(self.parts.rulebook.current.settings.hq.rescan)]
         soon += [PATIENCE] if self._obstacles.paths else []
-        soon += [max(0.02, (at - now).total_seconds()) for at in (*alarms(self.live), *self.schedules.alarms())]
+        moments = (*alarms(self.live), *self.schedules.alarms(), *([rate] if rate is not None else ()))
+        soon += [max(0.02, (at - now).total_seconds()) for at in moments if at > now]
         return min(soon) if wait is None else min(*soon, max(0.02, wait))
 
     def running_rows(self) -> list[tuple[str, str, int, str, float]]:
@@ -303,6 +307,7 @@ class Loop:
         live.tasks, live.paused = draft.tasks, draft.paused
         live.holds = {name: hold for name, hold in draft.holds.items() if name not in live.local_holds}
         live.spent, live.tokens, live.streaks = draft.spent, draft.tokens, draft.streaks
+        live.started = draft.started
         live.ended.update(draft.ended)
         live.lifting.clear()
         self._foreign, self.merging.merged = None, []
@@ -330,26 +335,8 @@ class Loop:
     def _start(self, start: Start, task: Task, commit: str, known: Mapping[str, Task], now: datetime) -> None:
         event = start.event
         rules = self.parts.rulebook.at(event.pin) if event.pin is not None else self.parts.rulebook.current
-        playbook = rules.playbooks[event.playbook or ""]
-        step = playbook.step(event.step or "")
-        job = Job(
-            task=task,
-            rules=rules,
-            playbook=playbook,
-            step=step,
-            attempt=event.attempt or 1,
-            nonce=event.claim.nonce if event.claim is not None else "",
-            agent=event.agent,
-            mode=event.mode or "first",
-            snapshot=event.snapshot or commit,
-            commit=commit,
-            now=now,
-            timeout=attempt_seconds(rules, playbook, step, event.agent),
-            budget_usd=attempt_dollars(task, rules, playbook, step, self.live.spent),
-            budget_tokens=attempt_tokens(task, rules, playbook, step, self.live.tokens),
-            values=self.values,
-            kin={each: known[each] for ids in task.cursor.children.values() for each in ids if each in known},
-        )
+        today = (self.live.spent, self.live.tokens)
+        job = Job.of(event, task, rules, commit, known, self.values, today, now)
         self.runner.start(job, start.group)
 
     # -- landing ----------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Any
 
 from hqd.model.playbook import Playbook, Step
@@ -72,6 +73,7 @@ class Board:
     probing: frozenset[str] = frozenset()  # holds of which one task may try now
     waiting: Mapping[str, str] = field(default_factory=dict)
     ended: Mapping[str, State] = field(default_factory=dict)  # needed tasks that have ended
+    started: Mapping[str, tuple[datetime, ...]] = field(default_factory=dict)  # agent -> claims of the last minute
     closed: Mapping[str, Task] = field(default_factory=dict)  # ended tasks that open ones refer to, as they ended
     coming: Container[str] = ()  # slugs of files that still lie in the inbox
     slugs: Collection[str] = ()  # of ended tasks, where some need names nothing: for `did you mean`

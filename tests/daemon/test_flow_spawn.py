@@ -74,7 +74,7 @@ def test_children_are_made_and_what_they_come_to_is_merged(tmp_path: Path) -> No
     assert "Part south is done: three good words" in prompt
     accepted = hq.records(ended(hq, "part-north"))[0]
     assert (accepted.event.value, accepted.parent, accepted.source) == ("accepted", yearly, None)
-    assert "Write on north." in next((hq.root / "workspace/done").rglob("*part-north*.md")).read_text()
+    assert "Write on north." in next((hq.root / "workspace/done").rglob(f"{ended(hq, 'part-north')}.md")).read_text()
     assert hq.clean() == ""
 
 
