@@ -14,7 +14,7 @@ from hqd.cli.waiting import NO_DAEMON, next_step, waits_for
 from hqd.core.flow import next_move
 from hqd.errors import EXIT_OK
 from hqd.model.board import Board, Task
-from hqd.model.failure import ParkReason
+from hqd.model.failure import Outcome, ParkReason
 from hqd.model.names import slug_of
 from hqd.model.record import EventKind, Record
 from hqd.model.task import State
@@ -31,7 +31,11 @@ def why(call: Call, name: str, *, as_json: bool) -> int:
         terminal.data(told)
         return EXIT_OK
     terminal.title(f"{told['title']}  ({story.id})")
-    rows = [[key, str(told[key])] for key in ("where", "why", "missing", "who", "cost", "next", "command") if told[key]]
+    rows = [
+        [key, str(told[key])]
+        for key in ("where", "why", "missing", "who", "best", "cost", "next", "command")
+        if told[key]
+    ]
     tried = [["tried" if not place else "", line] for place, line in enumerate(_tries(told["tried"]))]
     terminal.rows((), [*rows[:4], *tried, *rows[4:]])
     return EXIT_OK
@@ -54,6 +58,7 @@ def facts(seen: View, story: Told, moment: datetime) -> dict[str, Any]:
         "missing": "",
         "who": "nobody: it has ended",
         "tried": [_tried(record) for record in story.finished()],
+        "best": _best(story),
         "cost": _cost(story),
         "next": "",
         "command": "",
@@ -125,6 +130,7 @@ def _tried(record: Record) -> dict[str, Any]:
         "attempt": record.attempt,
         "round": record.round,
         "agent": record.agent,
+        "mode": record.cursor.mode if record.outcome is Outcome.FAILED else None,  # how its rung tried it
         "outcome": record.outcome.value if record.outcome is not None else None,
         "failure": record.failure.value if record.failure is not None else None,
         "finding": finding or None,
@@ -137,8 +143,23 @@ def _tries(tried: list[dict[str, Any]]) -> list[str]:
     for each in tried[-MOST_TRIES:]:
         result = each["failure"] or each["outcome"]
         line = f"{each['step']} attempt {each['attempt']}" + (f" by {each['agent']}" if each["agent"] else "")
+        line += f" ({each['mode']})" if each["mode"] not in (None, "first") else ""
         lines.append(terminal.cut(f"{line}: {result}" + (f": {each['finding']}" if each["finding"] else ""), 240))
     return lines
+
+
+def _best(story: Told) -> str:
+    """The best failed attempt of a parked task, where it is not the last one."""
+    last = story.last
+    best = last.cursor.best.get(last.cursor.step or "") if last is not None and story.state is State.BLOCKED else None
+    if (
+        last is None
+        or best is None
+        or best.output is None
+        or best.output == last.cursor.last.get(last.cursor.step or "")
+    ):
+        return ""
+    return f"attempt {best.attempt}, {best.passed} gate{'' if best.passed == 1 else 's'} held: {best.output}"
 
 
 def _cost(story: Told) -> str:

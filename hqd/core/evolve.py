@@ -169,7 +169,7 @@ def _failed(cursor: Cursor, event: Event) -> Cursor:
     step = str(event.step)
     passed = sum(1 for result in event.gates if result.status.value == "pass")
     best = dict(cursor.best)
-    if event.gates and (step not in best or passed > best[step].passed):
+    if event.gates and (step not in best or passed >= best[step].passed):  # of equals the later: it knew the findings
         best[step] = Best(
             attempt=int(event.attempt or 0), n=_number(event.output or ""), passed=passed, output=event.output
         )
