@@ -148,7 +148,7 @@ def crash_rounds(tmp_path: Path, seed: int, rounds: int) -> None:
     judge(hq, journal)
     assert ended(hq)
     assert {state for state, _task in places(hq)} == {"done"}
-    assert slowest < 5, f"{slowest:.1f} s from the start to the first commit"
+    assert slowest < 60, f"{slowest:.1f} s from the start to the first commit"
 
 
 TAGGED = "---\ntags: [article]\n---\n# Piece\n\nWrite it.\n"
