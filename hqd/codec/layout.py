@@ -70,6 +70,11 @@ def note_path(task: str) -> str:
     return f"{STATE_FOLDERS[State.BLOCKED]}/{task}.note.md"
 
 
+def is_note(path: str) -> bool:
+    """Whether a path is that of a blocked task's note."""
+    return path.startswith(STATE_FOLDERS[State.BLOCKED] + "/") and path.endswith(".note.md")
+
+
 def result_path(task: str, day: date | datetime) -> str:
     return f"{STATE_FOLDERS[State.DONE]}/{day_path(day)}/{task}.result.md"
 

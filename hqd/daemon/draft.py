@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
+from hqd.codec import layout
 from hqd.core.decide import Start
 from hqd.daemon.batch import Batch
 from hqd.daemon.spool import Reply
@@ -30,6 +31,7 @@ class Draft:
     consumed: list[str] = field(default_factory=list)  # reports, by nonce
     problems: dict[str, Problem] = field(default_factory=dict)  # path -> problem found in this turn
     restore: list[Act] = field(default_factory=list)
+    notes: dict[str, str | None] = field(default_factory=dict)  # notes that a person wrote into: path -> blob
     paused: bool = False
     ended: dict[str, State] = field(default_factory=dict)
     closed: dict[str, Task] = field(default_factory=dict)  # tasks that ended in this turn
@@ -108,6 +110,9 @@ class Draft:
         extra: tuple[tuple[str, bytes], ...] = (),
     ) -> Task:
         """Adds an event of a task; tasks that end leave the board. Raises IllegalTransition."""
+        note = layout.note_path(task.id)
+        if task.state is State.BLOCKED is not event.to and note in self.notes and all(a.path != note for a in acts):
+            acts = (*acts, Act(note, self.notes[note]))  # it goes with the state; what was written there is kept aside
         after = self.batch.task(
             task, event, files=files, acts=acts, body=body, source=source, author=author, extra=extra
         )

@@ -188,6 +188,11 @@ class Loop:
         inbox = self.parts.rulebook.current.settings.inbox
         whole, settle = frozenset(self.whole), seconds(inbox.settle)
         tree = self.parts.ledger.snapshot()
+        draft.notes = {
+            each.path: each.blob
+            for each in working.differences
+            if layout.is_note(each.path) and each.kind != "added" and not each.staged and each.age >= settle
+        }
         if self._foreign is not None:
             before, reading, old = self._foreign
             acts.from_commits(draft, before, reading, tree, old, by_git, now)
@@ -251,7 +256,9 @@ class Loop:
             if task.n == (draft.board.tasks[task.id].n if task.id in draft.board.tasks else -1)
             and (layout.task_path(task.id, task.state) in changed or layout.note_path(task.id) in changed)
         }
-        draft.problems |= self._obstacles.problems({each.path for each in differences if each.kind != "added"})
+        draft.problems |= self._obstacles.problems(
+            {each.path for each in differences if each.kind == "modified" and not each.staged}
+        )
         draft.board = replace(draft.board, waiting={**waiting, **self._obstacles.waiting()})
 
     def _gone_for(self, differences: Sequence[Difference]) -> dict[str, float]:
