@@ -21,6 +21,8 @@ from hqd.gates.plugins import module
 from hqd.gates.registry import Registry
 from hqd.model.gate import GateStatus, Subject
 
+SMALL = 1000
+"""So few answers are all looked at, also by a quick run."""
 TARGETS = {"precision": 0.98, "recall": 0.96, "fpr": 0.012, "odd_even_points": 1.5, "ms_per_gate": 0.2}
 
 
@@ -90,6 +92,7 @@ def run(quick: bool) -> dict[str, Any]:
     per_output: list[float] = []
     per_gate: dict[str, list[float]] = defaultdict(list)
     responses = list(ifeval.responses(where))
+    quick = quick and len(responses) > SMALL
     for response in responses[::20] if quick else responses:
         prompt = prompts[response.key]
         half = halves["odd" if prompt.odd else "even"]

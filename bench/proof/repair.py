@@ -273,9 +273,12 @@ def run(data: Recorded, most: int) -> dict[str, Any]:
 
 
 def counted(data: Recorded, tasks: Sequence[tuple[int, Ended]]) -> dict[str, Any]:
-    """Shares of what was stopped at first and passes at last, by constraint; odd keys also apart."""
+    """Shares of what was stopped at first and passes at last, by constraint; odd keys also apart.
+
+    `possible` leaves out prompts that contradict themselves: nobody can answer those to the gates' content.
+    """
     kinds: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
-    ruled: list[tuple[bool, bool]] = []
+    possible: dict[str, list[tuple[bool, bool]]] = defaultdict(list)
     whole: list[tuple[bool, bool]] = []
     clashing = 0
     for key, task in tasks:
@@ -290,17 +293,18 @@ def counted(data: Recorded, tasks: Sequence[tuple[int, Ended]]) -> dict[str, Any
         for name in first.failing:
             kind, passes = names.get(name, name), task.state is State.DONE or name not in last.failing
             kinds[kind].append((odd, passes))
-            if kind not in NO_RULE and not contradicts:
-                ruled.append((odd, passes))
+            if not contradicts:
+                possible[kind].append((odd, passes))
         if not contradicts and not {names.get(name) for name in first.failing} & NO_RULE.keys():
             whole.append((odd, task.state is State.DONE))
+    ruled = [each for kind, found in possible.items() if kind not in NO_RULE for each in found]
     return {
         "tasks": len(tasks),
         "stopped": sum(bool(task.attempts[0].failing) for _, task in tasks),
         "attempts": sum(len(task.attempts) for _, task in tasks),
         "where_a_rule_can_repair": _both(ruled),
         "whole_answers_where_a_rule_can_repair": _both(whole),
-        "kinds": {kind: _both(kinds[kind]) for kind in sorted(kinds)},
+        "kinds": {kind: {**_both(kinds[kind]), "possible": _both(possible[kind])} for kind in sorted(kinds)},
         "no_rule": NO_RULE,
         "of_prompts_that_contradict_themselves": clashing,
     }

@@ -138,12 +138,12 @@ def _worth(found: Mapping[str, Any]) -> Rows:
 
 
 def _repair(found: Mapping[str, Any]) -> Rows:
-    yield "constraint", "repaired", "odd keys"
+    yield "constraint", "repaired", "where the prompt does not contradict itself", "of these, odd keys"
     for kind, each in found["kinds"].items():
         note = " (no rule can)" if kind in found["no_rule"] else ""
-        yield kind + note, _share(each), _share(each["odd"])
+        yield kind + note, _share(each), _share(each["possible"]), _share(each["possible"]["odd"])
     for name in ("where_a_rule_can_repair", "whole_answers_where_a_rule_can_repair"):
-        yield f"**{name.replace('_', ' ')}**", _share(found[name]), _share(found[name]["odd"])
+        yield f"**{name.replace('_', ' ')}**", "", _share(found[name]), _share(found[name]["odd"])
 
 
 def _faults(found: Mapping[str, Any]) -> Rows:

@@ -69,7 +69,7 @@ def test_the_whole_benchmark_runs_on_any_folder_of_the_form(made_up: Path, capsy
     ladder, naive = arms[orchestration.PRIMARY], arms["naive-qwen-7b"]
     assert (ladder["counts"]["clean"], ladder["counts"]["silent_bad"], ladder["counts"]["to_human"]) == (11, 0, 1)
     assert (naive["counts"]["clean"], naive["counts"]["silent_bad"], naive["counts"]["attempts"]) == (6, 6, 12)
-    assert ladder["counts"]["attempts"] == 6 + 6 + 3
+    assert ladder["counts"]["attempts"] == 12 + 6 + 3
     assert arms["oracle-qwen-7b-14b-32b"]["counts"] == ladder["counts"]
     result = written["result"]
     assert set(result["sweep"]["model_differs_from_daemon_on"].values()) == {0}
