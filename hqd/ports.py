@@ -74,6 +74,9 @@ class History(Protocol):
     def blob(self, object_id: str) -> bytes:
         """Raises KeyError where there is no such blob."""
 
+    def size(self, object_id: str) -> int:
+        """Bytes of a blob, without reading it. Raises KeyError where there is no such blob."""
+
     def lost_records(self, old_tip: str, new_tip: str) -> tuple[str, ...]:
         """Paths of records that `old_tip` has and `new_tip` lacks. Raises KeyError where a commit is gone."""
 

@@ -100,6 +100,9 @@ class GitHistory:
     def blob(self, object_id: str) -> bytes:
         return self._repo.objects.blob(object_id)
 
+    def size(self, object_id: str) -> int:
+        return self._repo.objects.size(object_id)
+
     def messages(self, since: str | None, paths: Sequence[str] = (), limit: int = 0) -> Iterator[tuple[str, str]]:
         """Streams `git log`; stop reading whenever you have enough. Raises GitFailed where `since` is no commit."""
         span = f"{since}..{self._repo.ref}" if since else self._repo.ref

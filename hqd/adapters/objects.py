@@ -7,11 +7,12 @@ import re
 import subprocess
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
-from typing import IO, Any, cast
+from collections.abc import Callable, Mapping
+from typing import IO, Any, TypeVar, cast
 
 from hqd.adapters.git import Git, GitFailed
 
+_Told = TypeVar("_Told")
 RawTree = dict[bytes, tuple[bytes, bytes]]
 """Name -> (mode, binary object id), in git's order."""
 
@@ -62,15 +63,7 @@ class Objects:
         if not name or "\n" in name:
             return None
         with self._lock:
-            try:
-                return self._ask(name)
-            except (OSError, EOFError):
-                self.close()
-                try:
-                    return self._ask(name)
-                except (OSError, EOFError) as fault:
-                    self.close()
-                    raise GitFailed(("cat-file",), -1, f"the object reader ended: {fault}") from fault
+            return self._again(lambda: self._ask(name))
 
     def blob(self, oid: str) -> bytes:
         """Raises KeyError where there is no such blob."""
@@ -84,6 +77,17 @@ class Objects:
                 raise KeyError(oid)
             self._keep_blob(found[0], found[2])
             return found[2]
+
+    def size(self, oid: str) -> int:
+        """Bytes of a blob, without reading them. Raises KeyError where there is no such blob."""
+        with self._lock:
+            kept = self._blobs.get(oid)
+            if kept is not None:
+                return len(kept)
+            words = self._again(lambda: self._head(b"info ", oid))
+            if words is None or words[1] != b"blob":
+                raise KeyError(oid)
+            return int(words[2])
 
     def tree(self, oid: str) -> RawTree:
         """Raises KeyError where there is no such tree."""
@@ -131,19 +135,37 @@ class Objects:
             _, dropped = self._blobs.popitem(last=False)
             self._blob_bytes -= len(dropped)
 
-    def _ask(self, name: str) -> tuple[str, str, bytes] | None:
+    def _again(self, ask: Callable[[], _Told]) -> _Told:
+        """The answer of a reader; one that died is started anew, once."""
+        try:
+            return ask()
+        except (OSError, EOFError):
+            self.close()
+            try:
+                return ask()
+            except (OSError, EOFError) as fault:
+                self.close()
+                raise GitFailed(("cat-file",), -1, f"the object reader ended: {fault}") from fault
+
+    def _head(self, word: bytes, name: str) -> list[bytes] | None:
+        """Asks, and gives id, type and size of the answer; None where there is no such object."""
         if self._process is None:
             self._process = self._git.start("cat-file", "--batch-command", env={"GIT_OPTIONAL_LOCKS": "0"})
         process = self._process
         to, back = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
-        to.write(b"contents " + name.encode("utf-8", "surrogateescape") + b"\n")
+        to.write(word + name.encode("utf-8", "surrogateescape") + b"\n")
         to.flush()
         head = back.readline()
         if not head.endswith(b"\n"):
             raise EOFError("no answer")
         words = head.split()
-        if len(words) != 3 or not words[2].isdigit():
+        return words if len(words) == 3 and words[2].isdigit() else None
+
+    def _ask(self, name: str) -> tuple[str, str, bytes] | None:
+        words = self._head(b"contents ", name)
+        if words is None or self._process is None:
             return None
+        back = cast(IO[bytes], self._process.stdout)
         size = int(words[2])
         data = back.read(size + 1)
         if len(data) != size + 1:

@@ -18,7 +18,7 @@ NOTIFY_ON = frozenset({"blocked", "review", "ask", "hold", "done", "dropped", "p
 PLACEHOLDER = "your-agent-command"
 """The program in a new hqd.toml without an agent; `check` warns until it is replaced."""
 
-_ALL = frozenset({"provider", "timeout", "max_concurrent", "requests_per_minute", "price", "native_context"})
+_ALL = frozenset({"provider", "timeout", "max_concurrent", "requests_per_minute", "price", "native_context", "window"})
 _KEYS: Mapping[str, frozenset[str]] = {
     "anthropic": _ALL | {"model", "max_tokens", "system", "base_url", "api_key", "tools", "max_turns"},
     "command": _ALL | {"preset", "argv", "args", "env", "pass_env", "parser", "model", "max_turns"},

@@ -8,61 +8,10 @@ import unicodedata
 from pydantic import Field, field_validator
 
 from hqd.core import secret_scan
+from hqd.core.screen import HEURISTICS, SUSPECT, ordinary
 from hqd.gates import patterns
 from hqd.gates.kind import GateKind, Params, Piece, Scope, Verdict, View, each, together
 from hqd.model.gate import Evidence, Level
-
-_SUSPECT = re.compile(
-    "[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f"
-    "\u200b-\u200f\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\uffff"
-    "\U000e0000-\U000e0fff]"
-)
-_JOINERS = "\u200c\u200d"
-_VARIATIONS = tuple(chr(code) for code in range(0xFE00, 0xFE10))
-_MARKS = "\u200e\u200f\u061c"
-_FLAG = "\U0001f3f4"
-_JOINING_SCRIPTS = re.compile(
-    "[\u0600-\u08ff\u0900-\u0dff\u1000-\u109f\u1780-\u17ff\u1800-\u18af\ufb50-\ufdff\ufe70-\ufefc]"
-)
-_RTL = re.compile("[\u0590-\u08ff\ufb1d-\ufdff\ufe70-\ufefc]")
-
-_HEURISTICS: tuple[tuple[str, str], ...] = (
-    (
-        "tells to ignore instructions",
-        r"\b(?:ignore|disregard|forget|override|bypass)\b(?:\s+\w+){0,4}?\s+(?:previous|prior|above|earlier|preceding|"
-        r"system|your|existing)\s+(?:\w+\s+)?(?:instructions?|prompts?|rules?|directions?|guidelines?|messages?)",
-    ),
-    (
-        "speaks as the system",
-        r"^[ \t]*+(?:<\|?(?:system|im_start|start_header_id)\|?>|\[/?(?:INST|SYSTEM)\]|<<SYS>>)",
-    ),
-    (
-        "speaks as the system",
-        r"^[ \t]*+#{0,4}\s*(?:system|developer)\s*(?:prompt|message|instructions?)?\s*:\s*you\b",
-    ),
-    ("gives a new role", r"\byou\s+are\s+(?:now|no\s+longer)\s+(?:an?|the|in|bound)\b|\bfrom\s+now\s+on,?\s+you\b"),
-    (
-        "asks for the prompt",
-        r"\b(?:reveal|print|repeat|show|leak|output)\b.{0,30}\b(?:system\s+prompt|your\s+(?:prompt|instructions))",
-    ),
-    (
-        "asks to keep a secret",
-        r"\b(?:do\s+not|don't|never)\s+(?:tell|inform|mention|reveal)\b.{0,40}\b(?:the\s+)?(?:user|human|operator)\b",
-    ),
-    (
-        "sends data away",
-        r"\b(?:curl|wget|fetch|send|post|upload)\b.{0,80}"
-        r"\b(?:api[_ ]?keys?|credentials?|secrets?|tokens?|\.env|passwords?)\b",
-    ),
-    (
-        "gives orders to an AI",
-        r"\b(?:ai|llm|language\s+model|assistant|agent)s?\b.{0,20}\b(?:must|should|has\s+to|please)\b.{0,40}\b(?:approve|merge|execute|run|click|visit)\b",
-    ),
-    (
-        "hides orders in a comment",
-        r"<!--(?:(?!-->).)*\b(?:ignore|instructions?|assistant|execute|you\s+must)\b(?:(?!-->).)*-->",
-    ),
-)
 
 
 class Secrets(Params):
@@ -110,13 +59,13 @@ class HiddenUnicode(Params):
 
 
 def hidden_unicode(params: HiddenUnicode, piece: Piece) -> Verdict:
-    if piece.text.isascii() and not _SUSPECT.search(piece.text):
+    if piece.text.isascii() and not SUSPECT.search(piece.text):
         return Verdict(True, "none")
     allowed = {chr(int(one[2:], 16)) for one in params.allow}
     found = [
         match.start()
-        for match in _SUSPECT.finditer(piece.text)
-        if match[0] not in allowed and not _ordinary(piece.text, match.start())
+        for match in SUSPECT.finditer(piece.text)
+        if match[0] not in allowed and not ordinary(piece.text, match.start())
     ]
     if not found:
         return Verdict(True, "none")
@@ -130,28 +79,6 @@ def hidden_unicode(params: HiddenUnicode, piece: Piece) -> Verdict:
 
 def _named(char: str) -> str:
     return f"U+{ord(char):04X} {unicodedata.name(char, 'control character')}"
-
-
-def _ordinary(text: str, at: int) -> bool:
-    """Whether a suspect character has its ordinary use here."""
-    char = text[at]
-    before = text[at - 1] if at else ""
-    after = text[at + 1] if at + 1 < len(text) else ""
-    if char == "\ufeff":
-        return at == 0
-    if char in _VARIATIONS:
-        return bool(before) and (unicodedata.category(before) in ("So", "Sm", "Po", "Sk") or before in "0123456789#*")
-    if char in _JOINERS:
-        return bool(_JOINING_SCRIPTS.match(before) or (char == "\u200d" and _is_emoji(before) and _is_emoji(after)))
-    if char in _MARKS:
-        return bool(_RTL.match(before) or _RTL.match(after))
-    if "\U000e0020" <= char <= "\U000e007f":
-        return _FLAG in text[max(0, at - 8) : at]
-    return False
-
-
-def _is_emoji(char: str) -> bool:
-    return bool(char) and (char in _VARIATIONS or unicodedata.category(char) in ("So", "Sk"))
 
 
 class PromptInjection(Params):
@@ -168,7 +95,7 @@ class PromptInjection(Params):
 def prompt_injection(params: PromptInjection, piece: Piece) -> Verdict:
     found = [
         (match.start(), name)
-        for name, pattern in _HEURISTICS
+        for name, pattern in HEURISTICS
         for match in patterns.find_all(pattern, ("i", "m"), piece.text, 100)
     ]
     score, threshold = float(len(found)), float(params.threshold)

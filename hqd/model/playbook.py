@@ -50,7 +50,7 @@ class Route(Value):
 
 
 class ContextRule(Value):
-    """Which documents an attempt is given. Exactly one kind of source each."""
+    """Which documents an attempt is given. One kind of source each; `exclude` or `quarantine` alone: for every rule."""
 
     include: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
@@ -63,6 +63,7 @@ class ContextRule(Value):
     max_tokens: int | None = Field(default=None, ge=1)
     required: bool = False
     exclude: tuple[str, ...] = ()
+    quarantine: bool = False  # leave out what hides characters or speaks for the operator
 
 
 class Review(Value):
@@ -111,6 +112,7 @@ class Limits(Value):
     attempt_usd: float | None = Field(default=None, gt=0)  # one attempt's dollars
     attempt_tokens: int | None = Field(default=None, gt=0)
     wall: Duration | None = None  # time in active/ only
+    context_tokens: int | None = Field(default=None, ge=1)  # a whole prompt's, below what the window allows
 
 
 class Schedule(Value):

@@ -48,6 +48,7 @@ class GlobalLimits(Value):
     tokens_per_attempt: int | None = Field(default=None, ge=0)
     tokens_per_task: int | None = Field(default=None, ge=0)
     tokens_per_day: int | None = Field(default=None, ge=0)
+    context_tokens: int | None = Field(default=None, ge=1)  # a whole prompt's, below what the window allows
     concurrency: int = Field(default=4, ge=1, le=1000)
     attempts: int = Field(default=20, ge=1)  # a round
     attempt: Duration = "30m"
@@ -86,7 +87,7 @@ class AgentSettings(Value):
     env: dict[str, str] = Field(default_factory=dict)
     pass_env: tuple[str, ...] = ()
     parser: Literal["text", "json", "claude", "codex"] | None = None
-    native_context: bool | None = None  # reads AGENTS.md and the like by itself
+    native_context: bool | None = None  # reads AGENTS.md and the like by itself; presets: what theirs reads
     # replay
     answers: str | None = None  # a JSONL file, relative to the HQ
     pick: str | None = None  # an expression over task, step, attempt, agent and `row`
@@ -95,6 +96,7 @@ class AgentSettings(Value):
     timeout: Duration | None = None
     max_concurrent: int | None = Field(default=None, ge=1)
     requests_per_minute: int | None = Field(default=None, ge=1)
+    window: int | None = Field(default=None, ge=1000)  # tokens of input that its model takes
 
 
 class Repository(Value):

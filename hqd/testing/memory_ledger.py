@@ -134,6 +134,9 @@ class MemoryHistory:
     def blob(self, object_id: str) -> bytes:
         return self._store.blobs[object_id]
 
+    def size(self, object_id: str) -> int:
+        return len(self._store.blobs[object_id])
+
     def messages(self, since: str | None, paths: Sequence[str] = (), limit: int = 0) -> Iterator[tuple[str, str]]:
         given = 0
         commit: str | None = self._ledger.tip

@@ -1,0 +1,1 @@
+"""Context: which documents an attempt is sent, within a budget, with a reason for each. Pure."""
