@@ -1,0 +1,221 @@
+"""Gitea and Forgejo. From their API's documentation; held against the fake's shapes, not against a real server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from itertools import takewhile
+from typing import Any
+from urllib.parse import quote
+
+from hqd.adapters.forges import gitea_words as words
+from hqd.adapters.forges import marker as marks
+from hqd.adapters.forges.http import ForgeHttp, Params
+from hqd.adapters.forges.merging import merged
+from hqd.errors import ForgeRefused, Misconfigured
+from hqd.model.review import (
+    Check,
+    ItemKind,
+    MergeStyle,
+    Permission,
+    RateState,
+    Review,
+    ReviewItem,
+    ReviewRequest,
+)
+
+_PAGE = 50  # Gitea's own most
+_COLOUR = "#5319e7"
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
+
+
+class GiteaForge:
+    """Port RemoteForge. `repo`: `owner/name`. A draft is a title that begins with `WIP:`."""
+
+    def __init__(self, http: ForgeHttp, repo: str) -> None:
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
+            raise ForgeRefused("missing", f"no repository: {repo!r}", remedy="write `repo` as owner/name")
+        self._http, self._at = http, f"/repos/{repo}"
+        self._me: str | None = None
+
+    def open_review(self, wanted: ReviewRequest) -> Review:
+        there = self._open_one(wanted.branch)
+        if there is not None:
+            return there
+        body = {
+            "title": words.titled(wanted.title, wanted.draft), "head": wanted.branch, "base": wanted.base,
+            "body": marks.fitting(wanted.body),
+        }  # fmt: skip
+        try:
+            return self._http.create(f"{self._at}/pulls", body, lambda: self._open_one(wanted.branch), words.review)
+        except ForgeRefused as refused:
+            there = self._open_one(wanted.branch) if refused.cause == "conflict" else None
+            if there is None:
+                raise
+            return there
+
+    def find_review(self, branch: str) -> Review | None:
+        return self._open_one(branch) or next(self._of_branch(branch, "closed"), None)
+
+    def _open_one(self, branch: str) -> Review | None:
+        return next(self._of_branch(branch, "open"), None)
+
+    def _of_branch(self, branch: str, state: str) -> Iterator[Review]:
+        """Gitea's list knows no filter by branch; the newest come first."""
+        for pull in self._list("/pulls", {"state": state, "sort": "recentupdate"}):
+            found = words.review(pull)
+            if found.branch == branch and not found.fork:
+                yield found
+
+    def review(self, number: int) -> Review:
+        return words.review(self._http.get(f"{self._at}/pulls/{number}").data)
+
+    def changed_reviews(self, since: datetime | None) -> tuple[Review, ...]:
+        state = "open" if since is None else "all"
+        rows = map(words.review, self._list("/pulls", {"state": state, "sort": "recentupdate"}))
+        return tuple(rows if since is None else takewhile(lambda each: each.updated >= since, rows))
+
+    def update_review(
+        self, number: int, *, title: str | None = None, body: str | None = None, draft: bool | None = None
+    ) -> Review:
+        changes: dict[str, Any] = {} if body is None else {"body": marks.fitting(body)}
+        if title is not None or draft is not None:
+            now = self.review(number)
+            wanted = words.titled(title or now.title, now.draft if draft is None else draft)
+            changes |= {"title": wanted} if wanted != words.titled(now.title, now.draft) else {}
+        return self._patch(number, changes) if changes else self.review(number)
+
+    def _patch(self, number: int, changes: dict[str, Any]) -> Review:
+        return words.review(self._http.write("PATCH", f"{self._at}/pulls/{number}", changes).data)
+
+    def assign(
+        self,
+        number: int,
+        *,
+        labels: Sequence[str] = (),
+        without: Sequence[str] = (),
+        reviewers: Sequence[str] = (),
+        assignees: Sequence[str] = (),
+    ) -> None:
+        issue = f"{self._at}/issues/{number}/labels"
+        known = {row["name"]: row["id"] for row in self._list("/labels")} if labels or without else {}
+        if labels:
+            self._http.write("POST", issue, {"labels": [known.get(name) or self._label(name) for name in labels]})
+        on_it = self.review(number).labels if without or assignees else ()
+        for name in (each for each in without if each in on_it and each in known):
+            self._http.write("DELETE", f"{issue}/{known[name]}")
+        if assignees:
+            everyone = dict.fromkeys([*self.review(number).assignees, *assignees])
+            self._patch(number, {"assignees": list(everyone)})
+        if reviewers:
+            asked = {
+                "reviewers": [each for each in reviewers if "/" not in each],
+                "team_reviewers": [each.partition("/")[2] for each in reviewers if "/" in each],
+            }
+            self._http.write("POST", f"{self._at}/pulls/{number}/requested_reviewers", asked)
+
+    def _label(self, name: str) -> int:
+        """Gitea adds labels by id, and only those that there are."""
+
+        def there() -> int | None:
+            return next((int(row["id"]) for row in self._list("/labels") if row["name"] == name), None)
+
+        made = {"name": name, "color": _COLOUR}
+        return self._http.create(f"{self._at}/labels", made, there, lambda row: int(row["id"]))
+
+    def comment(self, number: int, marker: str, body: str) -> str:
+        text = marks.body_of(marker, body)
+        there = self._marked(number, marker)
+        if there is None:
+            made = self._http.create(
+                f"{self._at}/issues/{number}/comments", {"body": text},
+                lambda: self._marked(number, marker), lambda said: marks.Comment(str(said["id"]), text, mine=True),
+            )  # fmt: skip
+            return f"comment-{made.id}"
+        if there.body != text:
+            self._http.write("PATCH", f"{self._at}/issues/comments/{there.id}", {"body": text})
+        return f"comment-{there.id}"
+
+    def _marked(self, number: int, marker: str) -> marks.Comment | None:
+        if self._me is None:
+            self._me = str(self._http.get("/user").data["login"])
+        rows = self._list(f"/issues/{number}/comments")
+        mine = (
+            marks.Comment(str(said["id"]), said.get("body") or "", words.account(said.get("user")).login == self._me)
+            for said in rows
+        )
+        return marks.marked(mine, marker)
+
+    def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
+        after: Params = {} if since is None else {"since": since.strftime(_ISO)}
+        found = [words.comment(said) for said in self._list(f"/issues/{number}/comments", after)]
+        for said in self._list(f"/pulls/{number}/reviews"):
+            told = words.verdict(said)
+            found += [told] if told is not None else []
+            if said.get("comments_count"):
+                lines = self._list(f"/pulls/{number}/reviews/{said['id']}/comments")
+                found += [words.line_comment(line) for line in lines]
+        wanted = (each for each in found if since is None or each.updated >= since)
+        return tuple(sorted(wanted, key=lambda each: (each.at, each.kind is ItemKind.LINE, each.id)))
+
+    def checks(self, commit: str) -> tuple[Check, ...]:
+        """The list holds every word that was ever said, newest first when asked so."""
+        found: dict[str, Check] = {}
+        for row in self._list(f"/commits/{commit}/statuses", {"sort": "recentupdate"}):
+            check = words.status(row)
+            found.setdefault(check.name, check)
+        return tuple(found[name] for name in sorted(found))
+
+    def report(self, commit: str, checks: Sequence[Check]) -> None:
+        for check in checks:
+            body = {"context": check.name, "state": words.STATE_OF[check.status], "description": check.summary}
+            self._http.write("POST", f"{self._at}/statuses/{commit}", body | {"target_url": check.url})
+
+    def permission(self, login: str) -> Permission:
+        answer = self._http.find(f"{self._at}/collaborators/{quote(login, safe='')}/permission")
+        return words.permission(answer.data if answer is not None else None)
+
+    def merge(self, number: int, head: str, style: MergeStyle, message: str = "") -> str:
+        title, _, rest = message.partition("\n")
+        body = {"Do": style.value, "head_commit_id": head}
+        body |= {"MergeTitleField": title, "MergeMessageField": rest.strip()} if message else {}
+        path = f"{self._at}/pulls/{number}/merge"
+        return merged(lambda: self.review(number), lambda: self._http.write("POST", path, body), head)
+
+    def close(self, number: int) -> Review:
+        return self._patch(number, {"state": "closed"})
+
+    def reopen(self, number: int) -> Review:
+        return self._patch(number, {"state": "open"})
+
+    def delete_branch(self, branch: str, head: str) -> bool:
+        at = f"{self._at}/branches/{quote(branch)}"
+        there = self._http.find(at)
+        if there is None:
+            return True
+        if there.data["commit"]["id"] != head:
+            return False
+        try:
+            self._http.write("DELETE", at)
+        except ForgeRefused as refused:
+            if refused.cause != "missing":
+                raise
+        return True
+
+    def rate(self) -> RateState:
+        return self._http.rate()
+
+    def disconnect(self) -> None:
+        """Closes connections; the next call opens new ones."""
+        self._http.close()
+
+    def _list(self, path: str, query: Params | None = None) -> Iterator[Any]:
+        return self._http.pages(self._at + path, {"limit": _PAGE, **(query or {})})
+
+
+def connect(token: Callable[[], str | None], repo: str, api_url: str | None = None, **options: Any) -> GiteaForge:
+    """A GiteaForge on its own client. `api_url` ends in `/api/v1`. `options`: as ForgeHttp takes them."""
+    if api_url is None:
+        raise Misconfigured("[forge] kind = gitea needs `api_url`", remedy="like https://git.example.org/api/v1")
+    return GiteaForge(ForgeHttp(api_url, token, ("Authorization", "token "), **options), repo)

@@ -1,0 +1,225 @@
+"""GitLab. From its API's documentation; held against the fake's shapes, not against a real server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+from hqd.adapters.forges import gitlab_words as words
+from hqd.adapters.forges import marker as marks
+from hqd.adapters.forges.http import ForgeHttp, Params
+from hqd.adapters.forges.merging import merged
+from hqd.errors import ForgeRefused
+from hqd.model.review import (
+    Check,
+    MergeStyle,
+    Permission,
+    RateState,
+    Review,
+    ReviewItem,
+    ReviewRequest,
+)
+
+API = "https://gitlab.com/api/v4"
+_PAGE = 100
+_ISO = "%Y-%m-%dT%H:%M:%SZ"
+_LINEAR = {"ff", "rebase_merge"}
+"""Merge methods of a project under which a merge is a rebase; GitLab lets the project choose, not the merge."""
+
+
+class GitLabForge:
+    """Port RemoteForge. `repo`: the project's path, `group/sub/name`. A pull request is a merge request."""
+
+    def __init__(self, http: ForgeHttp, repo: str) -> None:
+        if "/" not in repo.strip("/"):
+            raise ForgeRefused("missing", f"no project of GitLab: {repo!r}", remedy="write `repo` as group/name")
+        self._http, self._at = http, f"/projects/{quote(repo.strip('/'), safe='')}"
+        self._me: str | None = None
+
+    def open_review(self, wanted: ReviewRequest) -> Review:
+        there = self._open_one(wanted.branch)
+        if there is not None:
+            return there
+        body = {
+            "title": words.titled(wanted.title, wanted.draft), "source_branch": wanted.branch,
+            "target_branch": wanted.base, "description": marks.fitting(wanted.body), "remove_source_branch": False,
+        }  # fmt: skip
+        path = f"{self._at}/merge_requests"
+        try:
+            return self._http.create(path, body, lambda: self._open_one(wanted.branch), words.review)
+        except ForgeRefused as refused:
+            there = self._open_one(wanted.branch) if refused.cause == "conflict" else None
+            if there is None:
+                raise
+            return there
+
+    def find_review(self, branch: str) -> Review | None:
+        return self._open_one(branch) or next(self._of_branch(branch, "all"), None)
+
+    def _open_one(self, branch: str) -> Review | None:
+        return next(self._of_branch(branch, "opened"), None)
+
+    def _of_branch(self, branch: str, state: str) -> Iterator[Review]:
+        query: Params = {"source_branch": branch, "state": state, "order_by": "created_at", "sort": "desc"}
+        for request in self._list("/merge_requests", query):
+            found = words.review(request)
+            if found.branch == branch and not found.fork:
+                yield found
+
+    def review(self, number: int) -> Review:
+        return words.review(self._http.get(self._mr(number)).data)
+
+    def changed_reviews(self, since: datetime | None) -> tuple[Review, ...]:
+        query: Params = {"state": "opened", "order_by": "updated_at", "sort": "desc"}
+        if since is not None:
+            query = {**query, "state": "all", "updated_after": since.strftime(_ISO)}
+        return tuple(words.review(request) for request in self._list("/merge_requests", query))
+
+    def update_review(
+        self, number: int, *, title: str | None = None, body: str | None = None, draft: bool | None = None
+    ) -> Review:
+        changes: dict[str, Any] = {} if body is None else {"description": marks.fitting(body)}
+        if title is not None or draft is not None:
+            now = self.review(number)
+            wanted = words.titled(title or now.title, now.draft if draft is None else draft)
+            changes |= {"title": wanted} if wanted != words.titled(now.title, now.draft) else {}
+        return self._put(number, changes) if changes else self.review(number)
+
+    def _put(self, number: int, changes: dict[str, Any]) -> Review:
+        return words.review(self._http.write("PUT", self._mr(number), changes).data)
+
+    def assign(
+        self,
+        number: int,
+        *,
+        labels: Sequence[str] = (),
+        without: Sequence[str] = (),
+        reviewers: Sequence[str] = (),
+        assignees: Sequence[str] = (),
+    ) -> None:
+        """Reviewers and assignees are set as a whole, by id: those who are there are named again."""
+        changes: dict[str, Any] = {}
+        for key, names in (("add_labels", labels), ("remove_labels", without)):
+            if any("," in name for name in names):
+                raise ForgeRefused("invalid", "GitLab has no labels with a comma")
+            changes |= {key: ",".join(names)} if names else {}
+        now = self.review(number) if reviewers or assignees else None
+        if now is not None and reviewers:
+            changes["reviewer_ids"] = [self._id(name) for name in dict.fromkeys([*now.reviewers, *reviewers])]
+        if now is not None and assignees:
+            changes["assignee_ids"] = [self._id(name) for name in dict.fromkeys([*now.assignees, *assignees])]
+        if changes:
+            self._put(number, changes)
+
+    def _id(self, login: str) -> int:
+        found = self._user(login)
+        if found is None:
+            raise ForgeRefused("invalid", f"GitLab knows no user {login!r}", remedy="reviewers are people, by name")
+        return found
+
+    def _user(self, login: str) -> int | None:
+        rows = self._http.get("/users", {"username": login}).data
+        return next((int(row["id"]) for row in rows if row["username"].lower() == login.lower()), None)
+
+    def comment(self, number: int, marker: str, body: str) -> str:
+        text, notes = marks.body_of(marker, body), f"{self._mr(number)}/notes"
+        there = self._marked(number, marker)
+        if there is None:
+            made = self._http.create(
+                notes, {"body": text}, lambda: self._marked(number, marker),
+                lambda said: marks.Comment(str(said["id"]), text, mine=True),
+            )  # fmt: skip
+            return f"note-{made.id}"
+        if there.body != text:
+            self._http.write("PUT", f"{notes}/{there.id}", {"body": text})
+        return f"note-{there.id}"
+
+    def _marked(self, number: int, marker: str) -> marks.Comment | None:
+        if self._me is None:
+            self._me = str(self._http.get("/user").data["username"])
+        mine = (
+            marks.Comment(str(said["id"]), said.get("body") or "", words.account(said.get("author")).login == self._me)
+            for said in self._notes(number)
+        )
+        return marks.marked(mine, marker)
+
+    def _notes(self, number: int) -> Iterator[Any]:
+        query: Params = {"sort": "asc", "order_by": "created_at"}
+        return self._list(f"/merge_requests/{number}/notes", query)
+
+    def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
+        """GitLab filters notes by no time: all are read, conditionally."""
+        url = self.review(number).url
+        told = (words.note(said, url) for said in self._notes(number))
+        found = (each for each in told if each is not None and (since is None or each.updated >= since))
+        return tuple(sorted(found, key=lambda each: (each.at, each.id)))
+
+    def checks(self, commit: str) -> tuple[Check, ...]:
+        found = map(words.status, self._list(f"/repository/commits/{commit}/statuses"))
+        return tuple(sorted(found, key=lambda check: check.name))
+
+    def report(self, commit: str, checks: Sequence[Check]) -> None:
+        for check in checks:
+            body = {"name": check.name, "state": words.STATE_OF[check.status], "description": check.summary[:255]}
+            body |= {"target_url": check.url} if check.url else {}
+            try:
+                self._http.write("POST", f"{self._at}/statuses/{commit}", body)
+            except ForgeRefused as refused:
+                if "cannot transition" not in refused.message.lower():  # it is in that state already
+                    raise
+
+    def permission(self, login: str) -> Permission:
+        identity = self._user(login)
+        answer = None if identity is None else self._http.find(f"{self._at}/members/all/{identity}")
+        return words.permission(answer.data if answer is not None else None)
+
+    def merge(self, number: int, head: str, style: MergeStyle, message: str = "") -> str:
+        body: dict[str, Any] = {"sha": head, "squash": style is MergeStyle.SQUASH}
+        if style is MergeStyle.REBASE and self._http.get(self._at).data.get("merge_method") not in _LINEAR:
+            raise ForgeRefused(
+                "unsupported", "this GitLab project merges with a merge commit",
+                remedy="choose a linear merge method in the project's settings, or another style",
+            )  # fmt: skip
+        body |= {f"{'squash' if body['squash'] else 'merge'}_commit_message": message} if message else {}
+        path = f"{self._mr(number)}/merge"
+        return merged(lambda: self.review(number), lambda: self._http.write("PUT", path, body), head)
+
+    def close(self, number: int) -> Review:
+        return self._put(number, {"state_event": "close"})
+
+    def reopen(self, number: int) -> Review:
+        return self._put(number, {"state_event": "reopen"})
+
+    def delete_branch(self, branch: str, head: str) -> bool:
+        at = f"{self._at}/repository/branches/{quote(branch, safe='')}"
+        there = self._http.find(at)
+        if there is None:
+            return True
+        if there.data["commit"]["id"] != head:
+            return False
+        try:
+            self._http.write("DELETE", at)
+        except ForgeRefused as refused:
+            if refused.cause != "missing":
+                raise
+        return True
+
+    def rate(self) -> RateState:
+        return self._http.rate()
+
+    def disconnect(self) -> None:
+        """Closes connections; the next call opens new ones."""
+        self._http.close()
+
+    def _mr(self, number: int) -> str:
+        return f"{self._at}/merge_requests/{number}"
+
+    def _list(self, path: str, query: Params | None = None) -> Iterator[Any]:
+        return self._http.pages(self._at + path, {"per_page": _PAGE, **(query or {})})
+
+
+def connect(token: Callable[[], str | None], repo: str, api_url: str | None = None, **options: Any) -> GitLabForge:
+    """A GitLabForge on its own client. `options`: as ForgeHttp takes them."""
+    return GitLabForge(ForgeHttp(api_url or API, token, ("PRIVATE-TOKEN", ""), **options), repo)
