@@ -1,0 +1,91 @@
+"""A fake forge with real git behind it, a person's clone, and an adapter that speaks to it over HTTP."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hqd.adapters.forges import gitea, github, gitlab
+from hqd.adapters.forges.http import Patience
+from hqd.adapters.git import Git
+from hqd.model.review import Review, ReviewRequest
+from hqd.ports import RemoteForge
+from hqd.testing.forge_repository import ForgeRepository
+from hqd.testing.forge_server import TOKEN, ForgeServer
+from hqd.testing.forge_state import FakeForge
+
+CONNECT = {
+    "github": github.connect,
+    "github-enterprise": github.connect,
+    "gitlab": gitlab.connect,
+    "gitea": gitea.connect,
+}
+QUICK = Patience(tries=3, total=10.0, connect=5.0, silence=2.0, answer=5.0, first_wait=0.01)
+
+
+@dataclass
+class Scene:
+    forge: FakeForge
+    server: ForgeServer
+    remote: RemoteForge
+    bare: Path
+
+    def git(self, *args: str, stdin: str = "") -> str:
+        done = subprocess.run(["git", *args], cwd=self.bare, check=True, capture_output=True, text=True, input=stdin)
+        return done.stdout.strip()
+
+    def push(self, branch: str, files: dict[str, str], start: str = "main", message: str = "Work") -> str:
+        """A person's push of one commit on top of branch `start` that writes `files`; its id."""
+        return commit(self.bare, branch, files, start, message)
+
+    def opened(self, branch: str = "hqd/T-1", *, draft: bool = False, **files: str) -> Review:
+        """A pull request of hqd's with one commit on it."""
+        self.push(branch, files or {"a.txt": f"work on {branch}\n"})
+        return self.remote.open_review(ReviewRequest(branch=branch, base="main", title="A title", draft=draft))
+
+    def read(self, revision: str, path: str) -> str:
+        return self.git("show", f"{revision}:{path}")
+
+
+def commit(bare: Path, branch: str, files: dict[str, str], start: str | None, message: str) -> str:
+    """One commit, without a working tree: a single process."""
+    who = "Ann <ann@example.org> 1767225600 +0000"
+    lines = [f"commit refs/heads/{branch}", f"committer {who}", f"data {len(message)}", message]
+    lines += [f"from refs/heads/{start}^0"] if start else []
+    for name, text in files.items():
+        lines += [f"M 100644 inline {name}", f"data {len(text.encode())}", text]
+    stream = "\n".join([*lines, "done", ""])
+    run = {"cwd": bare, "check": True, "capture_output": True, "text": True}
+    subprocess.run(["git", "fast-import", "--quiet", "--force", "--done"], input=stream, **run)
+    return subprocess.run(["git", "rev-parse", f"refs/heads/{branch}"], **run).stdout.strip()
+
+
+def template(folder: Path) -> Path:
+    """`hq.git`, bare, main with one commit; to be copied for each test."""
+    bare = folder / "hq.git"
+    subprocess.run(["git", "init", "--quiet", "--bare", "--initial-branch=main", "--template=", str(bare)], check=True)
+    commit(bare, "main", {"a.txt": "one\ntwo\nthree\n"}, None, "Begin")
+    return folder
+
+
+@contextmanager
+def scene(made: Path, folder: Path, flavour: str = "github", address: Any = None, **options: Any) -> Iterator[Scene]:
+    """`address`: what to point the adapter at instead of the server, given the server."""
+    shutil.copytree(made, folder, dirs_exist_ok=True)
+    forge = FakeForge(ForgeRepository(Git(folder / "hq.git", dict(os.environ)).quick))
+    forge.add_user("tim", "write")
+    forge.add_user("eve", "read")
+    with ForgeServer(forge, flavour, **{key: options.pop(key) for key in ("limit",) if key in options}) as server:
+        options = {"patience": QUICK, **options}
+        url = address(server) if address is not None else server.url
+        remote = CONNECT[flavour](lambda: TOKEN, "acme/hq", url, **options)
+        try:
+            yield Scene(forge, server, remote, folder / "hq.git")
+        finally:
+            remote.disconnect()
