@@ -310,7 +310,8 @@ def _answered(cursor: Cursor, event: Event) -> Cursor:
 
 
 def _review_opened(cursor: Cursor, event: Event) -> Cursor:
-    return _with(cursor, phase=Phase.REVIEW, review=event.review, claim=None)
+    gates = {result.name: result.status.value for result in event.gates} or cursor.gates
+    return _with(cursor, phase=Phase.REVIEW, review=event.review, gates=gates, claim=None)
 
 
 def _feedback(cursor: Cursor, event: Event) -> Cursor:

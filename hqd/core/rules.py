@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from hqd.core.dead_routes import holds_always, never
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
 from hqd.core.recovery import UNMOVED
 from hqd.core.schedule import parse, zone_of
@@ -122,6 +123,9 @@ def _step(rules: Rules, path: str, playbook: Playbook, step: Step, place: Place)
     yield from _context(step.context, place, path, playbook, step)
     if step.review is not None:
         yield from _review(path, playbook, step, step.review, place)
+    if step.spawn is not None and isinstance(step.spawn.need, int) and not 1 <= step.spawn.need <= step.spawn.max:
+        message = f"needs {step.spawn.need} of at most {step.spawn.max} children"
+        yield Problem(path, 0, "", message, "let it be between 1 and max", place=(*place, "spawn", "need"))
     if step.spawn is not None and step.spawn.playbook is not None:
         names = {other.name for other in rules.playbooks.values()}
         if step.spawn.playbook not in names:
@@ -185,7 +189,7 @@ def _routes(path: str, playbook: Playbook, step: Step, place: Place) -> Iterator
                 remedy = meant(target, [*names, *RESERVED_TARGETS])
                 yield Problem(path, 0, "", f"there is no step {target}", remedy, place=(*at, key))
         if always is not None:
-            message = f"is never taken: route {always} before it has no `when`"
+            message = f"is never taken: route {always} before it always holds"
             yield Problem(path, 0, "", message, "move it up, or give that one a `when`", ProblemLevel.WARNING, at)
         if _unbounded(route, playbook, step):
             message = f"goes back to {route.to} without a bound: it may loop for ever"
@@ -193,7 +197,10 @@ def _routes(path: str, playbook: Playbook, step: Step, place: Place) -> Iterator
         if route.max == 0:
             message = f"max = 0 never goes to {route.to}, always to {route.then}"
             yield Problem(path, 0, "", message, "", ProblemLevel.WARNING, (*at, "max"))
-        if route.when is None and always is None:
+        dead = never(route, step)
+        if dead is not None and always is None:
+            yield Problem(path, 0, "", dead, "mend its `when`, or remove it", ProblemLevel.WARNING, (*at, "when"))
+        if holds_always(route) and always is None:
             always = index + 1
 
 

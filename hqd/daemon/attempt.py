@@ -50,12 +50,21 @@ def run(job: Job, shop: Workshop, stop: threading.Event, progress: Progress) -> 
 
 
 def _gates_only(found: Made, shop: Workshop, stop: threading.Event, progress: Progress) -> Report:
-    """A gate step: checks the newest output, or the task where there is none yet."""
+    """A gate step, or what stands before a review: the newest output (or the task), and the whole work so far."""
     job = found.job
-    progress("gates")
     ref = next((ref for ref in reversed(job.task.cursor.outputs.values()) if not ref.stale), None)
     found.text = job.values[ref.blob] if ref is not None else job.task.document.text
-    found.gates = shop.gates(job.rules).run(_gates(job, job.step.gates), _subject(found, shop, None, stop))
+    specs = _gates(job, (*job.step.gates_before, *job.step.gates))
+    with ExitStack() as stack:
+        copy = None
+        if "command" in repr([spec.kind for spec in specs]) or any("command" in repr(spec.params) for spec in specs):
+            progress("copy")
+            head = job.task.cursor.head or job.snapshot
+            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.task.document.header.repo, head))
+        progress("gates")
+        found.gates = shop.gates(job.rules).run(specs, _subject(found, shop, copy, stop))
+    if stop.is_set():
+        return report(found, shop, Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
     return _judge(found, shop, stop)
 
 
@@ -273,6 +282,8 @@ def _subject(found: Made, shop: Workshop, copy: Copy | None, stop: threading.Eve
     job, work = found.job, found.work
     base = job.task.cursor.head or job.task.cursor.base or job.snapshot
     head = work.head if work is not None and work.head else base
+    if job.step.kind in (StepKind.GATE, StepKind.REVIEW):
+        base = job.task.cursor.base or base  # they look at all that the task has done
     moved = head != base
     found.diff = shop.branches.diff(base, head, 400_000)[0] if moved else ""
     return Subject(

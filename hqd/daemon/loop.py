@@ -42,8 +42,7 @@ from hqd.model.board import Board, Slots, Task
 from hqd.model.change import Difference, WorkingTree
 from hqd.model.duration import seconds
 from hqd.model.problem import Problem
-from hqd.model.record import Event, EventKind, Hold, Via
-from hqd.model.task import State
+from hqd.model.record import Hold, Via
 
 RETRY = 0.25
 """Seconds until the next turn when a lock or a person was in the way."""
@@ -243,9 +242,7 @@ class Loop:
                 if reports.finish(draft, result, self.values, now, agent) is None:
                     draft.spent += result.usage.cost or 0.0
             elif task is not None and task.cursor.claim is not None and task.cursor.claim.nonce == result.nonce:
-                step, review = task.cursor.step, result.review
-                event = Event(event=EventKind.REVIEW_OPENED, to=State.REVIEW, at=now, step=step, review=review)
-                draft.happen(task, event)
+                draft.happen(task, reports.opened(task, result.review, result.gates, now))
 
     def _in_hand(self, draft: Draft, differences: Sequence[Difference]) -> None:
         """Tasks whose file or note a person is changing wait until that is done."""

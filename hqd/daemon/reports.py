@@ -13,7 +13,8 @@ from hqd.daemon.values import Values
 from hqd.model.attempt import Report
 from hqd.model.board import Rules, Task
 from hqd.model.failure import Failure, Outcome
-from hqd.model.record import Event, EventKind, Phase, Work
+from hqd.model.gate import GateResult
+from hqd.model.record import Event, EventKind, Phase, ReviewState, Work
 from hqd.model.task import State
 
 
@@ -55,6 +56,12 @@ def _through_the_circuit(draft: Draft, task: Task, event: Event, rules: Rules) -
         draft.hold(hold, event.at)
     draft.streaks.pop(event.agent, None)  # whoever lifts the hold gives the agent a fresh start
     return circuit.refused(event)
+
+
+def opened(task: Task, review: ReviewState, gates: tuple[GateResult, ...], now: datetime) -> Event:
+    """The event of a review that is open now."""
+    step = task.cursor.step
+    return Event(event=EventKind.REVIEW_OPENED, to=State.REVIEW, at=now, step=step, review=review, gates=gates)
 
 
 def claimed(task: Task, report: Report) -> bool:

@@ -17,6 +17,7 @@ from hqd.daemon.workshop import Workshop
 from hqd.errors import HqdError
 from hqd.model.attempt import Report
 from hqd.model.failure import Failure, Outcome
+from hqd.model.gate import GateResult
 from hqd.model.playbook import StepKind
 from hqd.model.record import ReviewState
 from hqd.ports import Forge
@@ -29,6 +30,7 @@ class Opened:
     task: str
     nonce: str
     review: ReviewState
+    gates: tuple[GateResult, ...] = ()  # that let it be opened
 
 
 Result = Report | Opened
@@ -89,7 +91,7 @@ class Runner:
         if entry.stop.is_set():
             result: Result = _ended(job, Outcome.INTERRUPTED, Failure.INTERRUPTED, "stopped before it began")
         elif job.step.kind is StepKind.REVIEW:
-            result = self._open(job)
+            result = self._review(entry, progress)
         else:
             result = attempt.run(job, self._shop, entry.stop, progress)
         if isinstance(result, Report):
@@ -97,9 +99,18 @@ class Runner:
         self._deliver(result)
         return result
 
-    def _open(self, job: Job) -> Result:
+    def _review(self, entry: Running, progress: Callable[[str], None]) -> Result:
+        """Gates of a review step stand before people: what they stop is not opened."""
+        job = entry.job
+        gates: tuple[GateResult, ...] = ()
+        if job.step.gates or job.step.gates_before:
+            checked = attempt.run(job, self._shop, entry.stop, progress)
+            if checked.outcome is not Outcome.PASSED:
+                return checked
+            gates = checked.gates
         try:
-            return Opened(job.task.id, job.nonce, self._forge.open(job.task, job.step, job.snapshot, job.now))
+            review = self._forge.open(job.task, job.step, job.snapshot, job.now)
+            return Opened(job.task.id, job.nonce, review, gates)
         except HqdError as fault:
             return _ended(job, Outcome.FAILED, Failure.TRANSIENT, fault.message)
 

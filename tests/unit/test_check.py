@@ -109,7 +109,7 @@ def test_a_good_configuration_has_no_problems() -> None:
         ),
         (
             AGENT + 'routes = [\n  { to = "done" },\n  { when = "true", to = "human" },\n]\n',
-            "7: steps.write.routes[1]: warning: is never taken: route 1 before it has no `when`; "
+            "7: steps.write.routes[1]: warning: is never taken: route 1 before it always holds; "
             "move it up, or give that one a `when`",
         ),
         (

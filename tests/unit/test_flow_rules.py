@@ -62,6 +62,52 @@ def test_a_schedule_is_in_force_and_its_template_is_checked() -> None:
 
 
 @pytest.mark.parametrize(
+    ("when", "fault"),
+    [
+        ("false", "it does not hold, whatever happens"),
+        ("1 > 2", "it does not hold, whatever happens"),
+        ("output.verdict == 'rewrok'", "output.verdict is one of ok, rework, never 'rewrok'"),
+        ("output.score < 0.5 and 'bad' == output.verdict", "output.verdict is one of ok, rework, never 'bad'"),
+    ],
+)
+def test_a_route_that_can_never_be_taken_is_named(when: str, fault: str) -> None:
+    step = f'''[[steps]]
+name = "judge"
+agent = "worker"
+output = {{ verdict = ["ok", "rework"], score = "float" }}
+routes = [{{ when = "{when}", to = "plan", max = 1 }}]
+'''
+    said = f"warning: is never taken: {fault}; mend its `when`, or remove it"
+    assert faults(step) == [f"playbooks/general.toml:11: steps.judge.routes[0].when: {said}"]
+
+
+@pytest.mark.parametrize(
+    "when",
+    [
+        "output.verdict == 'rework'",
+        "output.verdict == 'bad' or output.score < 1",
+        "output.verdict != 'bad'",
+        "round > 1",
+    ],
+)
+def test_a_route_that_may_be_taken_is_no_news(when: str) -> None:
+    step = f'''[[steps]]
+name = "judge"
+agent = "worker"
+output = {{ verdict = ["ok", "rework"], score = "float" }}
+routes = [{{ when = "{when}", to = "plan", max = 1 }}]
+'''
+    assert faults(step) == []
+
+
+def test_a_need_of_more_children_than_there_may_be_is_named() -> None:
+    spawn = '[[steps]]\nname = "parts"\nspawn = { each = "[1]", title = "x", body = "y", max = 2, need = 3 }\n'
+    assert faults(spawn) == [
+        "playbooks/general.toml:9: steps.parts.spawn.need: needs 3 of at most 2 children; let it be between 1 and max"
+    ]
+
+
+@pytest.mark.parametrize(
     ("schedule", "fault"),
     [
         ('cron = "61 * * * *"', "schedule.cron: minute: 61 is not between 0 and 59; as in `0 7 * * MON`"),
