@@ -287,6 +287,31 @@ def test_a_committed_move_and_a_committed_deletion_count_too(shop: Shop) -> None
     assert moved
 
 
+@pytest.mark.parametrize("way", ["git mv", "hqd retry"])
+def test_words_in_a_note_that_asks_nothing_do_not_stop_a_retry(shop: Shop, way: str) -> None:
+    name = "note-" + way.replace(" ", "-")
+    put(shop, f"{name}.md", b"---\npriority: very\n---\n# Note\n")
+    shop.journal.append(name)
+    task = shop.reaches(name, "blocked")
+    note = shop.hq.root / f"workspace/blocked/{task}.note.md"
+    until(note.exists, "the note is there")
+    note.write_text(note.read_text() + f"\nwords of a person about {name}\n")
+    shop.daemon.problem(f"{task}.note.md", "asks nothing")
+    if way == "hqd retry":
+        assert shop.daemon.ask("retry", name).ok
+    else:
+        until(lambda: _moved_by_commit(shop.hq, task), "the move is committed")
+    until(lambda: "resumed" in [record.event.value for record in all_records(shop.hq)[task]], "a new round begins")
+    kept = [path.read_text() for path in (shop.hq.root / ".git/hqd/taken").iterdir()]
+    assert any(f"words of a person about {name}" in text for text in kept), "set aside, not lost"
+
+
+def _moved_by_commit(hq: Headquarters, task: str) -> bool:
+    hq.git("mv", f"workspace/blocked/{task}.md", f"workspace/queue/{task}.md", check=False)
+    hq.git("commit", "-qm", "again", check=False)
+    return "again" in hq.git("log", "-5", "--format=%s", "main").split("\n")
+
+
 def _commit_retrying(hq: Headquarters, path: str) -> None:
     def tried() -> bool:
         if path not in tree(hq):

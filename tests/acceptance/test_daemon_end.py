@@ -55,10 +55,10 @@ def dropped(hq: Headquarters, name: str, words: str) -> None:
 def test_a_signal_lets_what_runs_end_records_the_rest_and_claims_nothing(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    hq = make(tmp_path, SLOW.replace('grace = "2s"', 'grace = "4s"'), program=PROGRAM)
+    hq = make(tmp_path, SLOW.replace('grace = "2s"', 'grace = "3s"'), program=PROGRAM)
     with run(hq) as daemon:
         dropped(hq, "long", "!say begun\n!sleep 120")
-        dropped(hq, "short", "!sleep 2.5\n!say in time")
+        dropped(hq, "short", "!sleep 1.5\n!say in time")
         working(daemon, 2)
         daemon.signal(number)
         until(lambda: daemon.said().get("state") == "stopping" or not daemon.alive, "it is stopping")

@@ -268,7 +268,7 @@ def test_an_index_lock_held_for_long_is_waited_for_and_never_taken(shop: Shop) -
     until(lambda: _made(lock), "the lock is to be had", pace=0.001)
     shop.said("busy", "index_lock")
     late = shop.drop("after-lock.md")
-    time.sleep(4)  # what is proven is that time does not make hqd take a lock that is not its own
+    time.sleep(2)  # what is proven is that time does not make hqd take a lock that is not its own
     assert lock.read_text() == "not yours"
     assert task_of(hq, late) is None
     lock.unlink()
