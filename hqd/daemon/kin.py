@@ -46,17 +46,19 @@ class Kin:
     def __init__(self, book: Book) -> None:
         self._book = book
         self._ended: OrderedDict[str, Task] = OrderedDict()
+        self._found: dict[str, tuple[str, ...]] = {}  # name -> ids of the ended tasks that it means
         self._days: dict[str, tuple[str, ...]] = {}  # id of a day's tree -> task ids
         self._aliases: dict[str, tuple[str, ...]] = {}  # id of a day's tree in done/ or dropped/ -> "alias\0task id"
 
     def of(self, tasks: Mapping[str, Task], tree: Tree) -> Found:
         """What the open tasks `tasks` refer to beyond each other."""
         wanted = {each for task in tasks.values() for each in _relatives(task) if each not in tasks}
-        names = {name for task in tasks.values() for name in task.document.header.needs}
-        unknown = names - _open_names(tasks)
+        open_names = _open_names(tasks)
+        unknown = {name for task in tasks.values() for name in task.document.header.needs} - open_names
+        self._found = {name: ids for name, ids in self._found.items() if name in unknown}
         slugs: Collection[str] = ()
         for name in unknown:
-            fits = self._named(name, tree)
+            fits = self._look_up(name, tree)
             wanted.update(fits)
             if not fits:
                 slugs = slugs or {slug_of(each) for each in self._all(tree)}
@@ -82,6 +84,15 @@ class Kin:
         while len(self._ended) > _KEPT:
             self._ended.popitem(last=False)
         return task
+
+    def _look_up(self, name: str, tree: Tree) -> tuple[str, ...]:
+        """What a name means, looked for once while it stays so: until an open task bears it, or nobody needs it."""
+        if name not in self._found:
+            ids = self._named(name, tree)
+            if not ids:
+                return ()
+            self._found[name] = ids
+        return self._found[name]
 
     def _named(self, name: str, tree: Tree) -> tuple[str, ...]:
         """Ids of tasks that a name means and that are not open: by id, slug, alias, beginning of an id."""
