@@ -131,7 +131,7 @@ def _is_limit(status: int, headers: Mapping[str, str], words: str) -> bool:
 
 def _retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     text = headers.get("retry-after", "").strip()
-    if text.isdigit() and len(text) < 10:
+    if text.isdecimal() and text.isascii() and len(text) < 10:
         return float(text)
     at = _date(text)
     return None if at is None else max(0.0, (at - _server_time(headers, now)).total_seconds())
@@ -153,6 +153,6 @@ def _date(text: str) -> datetime | None:
 def _number(headers: Mapping[str, str], *names: str) -> int | None:
     for name in names:
         text = headers.get(name, "").strip()
-        if text.isdigit() and len(text) < 16:
+        if text.isdecimal() and text.isascii() and len(text) < 16:
             return int(text)
     return None
