@@ -136,7 +136,7 @@ def _climb(cursor: Cursor, rules: Rules, playbook: Playbook, step: Step) -> Move
         if better is not None:
             place, used = better, 0
         elif stuck:
-            return _stuck(step)
+            return _stuck(cursor, step)
         elif cursor.failure is Failure.NO_PROGRESS:
             place, used = place + 1, 0
     for index in range(place, len(rungs)):
@@ -183,10 +183,11 @@ def _beyond(rungs: tuple[Rung, ...], place: int, used: int, *, others: bool) -> 
     return None
 
 
-def _stuck(step: Step) -> Park:
+def _stuck(cursor: Cursor, step: Step) -> Park:
+    why = f": {_line(cursor.findings[0].text)}" if cursor.findings else ""
     return Park(
         ParkReason.NO_PROGRESS,
-        f"step {step.name}: {SAME_FINGERPRINT} attempts gave the same output with the same failing gates;"
+        f"step {step.name}: {SAME_FINGERPRINT} attempts gave the same output with the same failing gates{why};"
         " change the task, the prompt or the gate, then retry",
     )
 
