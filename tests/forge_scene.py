@@ -28,6 +28,9 @@ CONNECT = {
 }
 QUICK = Patience(tries=3, total=10.0, connect=5.0, silence=2.0, answer=5.0, first_wait=0.01)
 
+SLOW = Patience(tries=3, total=90.0, silence=30.0, answer=60.0, first_wait=0.01)
+"""For a judge on the way that takes its time."""
+
 
 @dataclass
 class Scene:
@@ -63,7 +66,7 @@ def commit(bare: Path, branch: str, files: dict[str, str], start: str | None, me
     stream = "\n".join([*lines, "done", ""])
     run = {"cwd": bare, "check": True, "capture_output": True, "text": True}
     subprocess.run(["git", "fast-import", "--quiet", "--force", "--done"], input=stream, **run)
-    return subprocess.run(["git", "rev-parse", f"refs/heads/{branch}"], **run).stdout.strip()
+    return (bare / "refs/heads" / branch).read_text(encoding="ascii").strip()
 
 
 def template(folder: Path) -> Path:
@@ -82,7 +85,7 @@ def scene(made: Path, folder: Path, flavour: str = "github", address: Any = None
     forge.add_user("tim", "write")
     forge.add_user("eve", "read")
     with ForgeServer(forge, flavour, **{key: options.pop(key) for key in ("limit",) if key in options}) as server:
-        options = {"patience": QUICK, **options}
+        options = {"patience": QUICK if address is None else SLOW, **options}
         url = address(server) if address is not None else server.url
         remote = CONNECT[flavour](lambda: TOKEN, "acme/hq", url, **options)
         try:

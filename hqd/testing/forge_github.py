@@ -207,7 +207,7 @@ def _permission(call: Call) -> tuple[int, Any]:
     return 200, {"permission": known.permission, "role_name": known.permission, "user": user}
 
 
-@routes.on("GET", f"{_REPO}/git/ref/heads/{{branch*}}")
+@routes.on("GET", f"{_REPO}/git/ref/heads(?:/|%2F){{branch*}}")
 def _ref(call: Call) -> tuple[int, Any]:
     sha, url = call.forge.repository.tip(call.of["branch"]), f"{call.asked.base}{call.asked.path}"
     if sha is None:
@@ -216,7 +216,7 @@ def _ref(call: Call) -> tuple[int, Any]:
     return 200, {"ref": f"refs/heads/{call.of['branch']}", "node_id": "REF_1", "url": url, "object": target}
 
 
-@routes.on("DELETE", f"{_REPO}/git/refs/heads/{{branch*}}")
+@routes.on("DELETE", f"{_REPO}/git/refs/heads(?:/|%2F){{branch*}}")
 def _delete_ref(call: Call) -> tuple[int, Any]:
     call.forge.delete_branch(call.of["branch"])
     return 204, None
@@ -232,7 +232,9 @@ def _graphql(call: Call) -> tuple[int, Any]:
     if not name or pull is None:
         kind, said = ("NOT_FOUND", "Could not resolve to a node") if name else ("undefinedField", "no such field")
         return 200, {"data": None, "errors": [{"type": kind, "message": said}]}
-    call.forge.edit(pull.number, draft=name == "convertPullRequestToDraft")
+    if pull.draft == (name == "convertPullRequestToDraft"):
+        return 200, {"data": None, "errors": [{"type": "UNPROCESSABLE", "message": "it is so already"}]}
+    call.forge.edit(pull.number, draft=not pull.draft)
     return 200, {"data": {name: {"clientMutationId": None}}}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from hqd.testing.forge_routes import Call
 from hqd.testing.forge_state import Pull, Said, Status
@@ -32,7 +33,7 @@ def user(call: Call, login: str | None) -> dict[str, Any] | None:
     known = call.forge.users.get(login or "")
     if known is None:
         return None
-    url = f"{call.asked.base}/users/{known.login}"
+    url = f"{call.asked.base}/users/{quote(known.login)}"
     links = {f"{name}_url": f"{url}/{name}" for name in _USER_LINKS}
     return {
         "login": known.login, "id": known.id, "node_id": node("U", known.id), "gravatar_id": "", "url": url,

@@ -118,6 +118,14 @@ def test_a_draft_becomes_ready_and_a_draft_again(forge: Scene) -> None:
     assert forge.remote.review(number).title == "A title"
 
 
+def test_a_draft_that_was_made_ready_and_then_failed_is_ready(forge: Scene) -> None:
+    number = forge.opened(draft=True).number
+    forge.server.fail(method="POST", path="graphql$", status=502, done=True)
+    forge.server.fail(method="PUT", path=r"/\d+$", status=502, done=True)
+    forge.server.fail(method="PATCH", path=r"/\d+$", status=502, done=True)
+    assert not forge.remote.update_review(number, draft=False).draft
+
+
 def test_graphql_of_a_server_of_ones_own_is_beside_its_api(made: Path, tmp_path: Path) -> None:
     with scene(made, tmp_path, "github-enterprise") as forge:
         number = forge.opened(draft=True).number
@@ -215,8 +223,10 @@ def test_an_approval_and_its_loss_are_told(forge: Scene) -> None:
     forge.forge.protected["main"] = Protection(dismiss_stale=True)
     forge.forge.approve(opened.number, "tim")
     assert [item.kind for item in forge.remote.items(opened.number)] == [ItemKind.APPROVED]
+    moment = forge.forge.now + timedelta(seconds=1)
     forge.push("hqd/T-1", {"c.txt": "c\n"}, start="hqd/T-1")
     assert [item.kind for item in forge.remote.items(opened.number)] == [ItemKind.DISMISSED]
+    assert [item.kind for item in forge.remote.items(opened.number, moment)] == [ItemKind.DISMISSED]
 
 
 def test_bots_are_known_as_such(forge: Scene, flavour: str) -> None:
@@ -440,6 +450,24 @@ def test_a_poll_with_nothing_new_costs_nothing(forge: Scene) -> None:
     assert forge.remote.rate().unchanged >= 1
 
 
+@pytest.mark.bench
+def test_five_hundred_open_reviews_are_polled_with_few_requests_that_cost_nothing(
+    made: Path, tmp_path: Path, flavour: str
+) -> None:
+    with scene(made, tmp_path, flavour) as forge:
+        first = forge.opened()
+        for number in range(2, 501):
+            again = dataclasses.replace(forge.forge.pulls[first.number], number=number, fork="acme/fork")
+            forge.forge.pulls[number] = again
+        forge.remote.changed_reviews(None)
+        forge.remote.changed_reviews(first.updated)
+        left, asked = forge.server.remaining, len(forge.server.requests)
+        assert len(forge.remote.changed_reviews(None)) == 500
+        assert len(forge.remote.changed_reviews(first.updated)) == 500
+        assert forge.server.remaining == left
+        assert len(forge.server.requests) - asked <= 22
+
+
 def test_a_repository_that_is_not_there_is_said_with_a_remedy(made: Path, tmp_path: Path, flavour: str) -> None:
     with scene(made, tmp_path, flavour) as forge:
         elsewhere = CONNECT[flavour](lambda: forge.server.token, "acme/gone", forge.server.url)
@@ -466,15 +494,18 @@ def test_a_forge_that_is_down_is_said_after_a_bounded_number_of_tries(forge: Sce
     assert len(forge.server.requests) == 3
 
 
-def test_drafts_that_a_plan_does_not_have_are_opened_ready(made: Path, tmp_path: Path) -> None:
-    with scene(made, tmp_path, "github") as forge:
+def test_drafts_that_a_plan_does_not_have_are_opened_ready(
+    made: Path, tmp_path: Path, judged: Callable[[str], object]
+) -> None:
+    with scene(made, tmp_path, "github", address=judged("github")) as forge:
         forge.forge.drafts_allowed = False
         forge.push("hqd/T-1", {"b.txt": "b\n"})
         assert not forge.remote.open_review(WANTED).draft
 
 
-def test_a_github_app_reports_check_runs(made: Path, tmp_path: Path) -> None:
-    with scene(made, tmp_path, "github", check_runs=True, login="hqd-bot") as forge:
+def test_a_github_app_reports_check_runs(made: Path, tmp_path: Path, judged: Callable[[str], object]) -> None:
+    app = {"check_runs": True, "login": "hqd-bot"}
+    with scene(made, tmp_path, "github", address=judged("github"), **app) as forge:
         head = forge.opened().head
         forge.remote.report(head, [Check(name="hqd/tests", status=CheckStatus.PENDING)])
         forge.remote.report(head, [Check(name="hqd/tests", status=CheckStatus.FAIL, summary="2 of 9 fail")])

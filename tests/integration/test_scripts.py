@@ -50,6 +50,12 @@ def run(checkout: Path, script: str, **env: str) -> subprocess.CompletedProcess[
     )
 
 
+def test_without_node_the_forge_contract_is_skipped_in_so_many_words(checkout: Path, tmp_path: Path) -> None:
+    done = run(checkout, "forge-contract", PATH=path_with(tmp_path))
+    assert done.returncode == 0
+    assert done.stdout.startswith("skipped: node is not installed")
+
+
 @pytest.mark.parametrize("script", ["demo", "bench"])
 def test_without_git_the_remedy_is_named(script: str, checkout: Path, tmp_path: Path) -> None:
     done = run(checkout, script, PATH=path_with(tmp_path))

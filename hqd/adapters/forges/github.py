@@ -13,10 +13,12 @@ from hqd.adapters.forges import github_words as words
 from hqd.adapters.forges import marker as marks
 from hqd.adapters.forges.http import ForgeHttp, Params, Patience
 from hqd.adapters.forges.merging import merged
-from hqd.errors import ForgeRefused
+from hqd.adapters.forges.verdict import SECONDARY
+from hqd.errors import ForgeRefused, ForgeUnavailable
 from hqd.model.review import (
     Check,
     CheckStatus,
+    ItemKind,
     MergeStyle,
     Permission,
     RateState,
@@ -106,9 +108,19 @@ class GitHubForge:
         given = {key: value for key, value in changes.items() if value is not None}
         pull = self._patch(number, given) if given else self._pull(number)
         if draft is not None and bool(pull.get("draft")) != draft:
-            self._graphql(_DRAFT if draft else _READY, {"id": pull["node_id"]})
-            pull = self._pull(number)
+            pull = self._turn(number, pull["node_id"], draft)
         return words.review(pull)
+
+    def _turn(self, number: int, node: str, draft: bool) -> Any:
+        """From draft to ready, or back. GitHub refuses what is so already, as after an answer that was lost."""
+        try:
+            self._graphql(_DRAFT if draft else _READY, {"id": node})
+        except ForgeRefused:
+            pull = self._pull(number)
+            if bool(pull.get("draft")) != draft:
+                raise
+            return pull
+        return self._pull(number)
 
     def assign(
         self,
@@ -159,7 +171,7 @@ class GitHubForge:
         found = [words.comment(said) for said in self._list(f"/issues/{number}/comments", after)]
         found += [words.line_comment(said) for said in self._list(f"/pulls/{number}/comments", after)]
         told = (words.verdict(said) for said in self._list(f"/pulls/{number}/reviews"))
-        found += [each for each in told if each is not None and (since is None or each.updated >= since)]
+        found += [each for each in told if each is not None and (since is None or _may_be_newer(each, since))]
         return tuple(sorted(found, key=lambda each: (each.at, each.id)))
 
     def checks(self, commit: str) -> tuple[Check, ...]:
@@ -208,14 +220,14 @@ class GitHubForge:
 
     def delete_branch(self, branch: str, head: str) -> bool:
         """GitHub has no compare-and-delete: who pushes within the same second loses the branch, not the commits."""
-        name = quote(branch)
-        there = self._http.find(f"{self._at}/git/ref/heads/{name}")
+        name = quote(f"heads/{branch}", safe="")  # GitHub takes it as one element of the path
+        there = self._http.find(f"{self._at}/git/ref/{name}")
         if there is None:
             return True
         if there.data["object"]["sha"] != head:
             return False
         try:
-            self._http.write("DELETE", f"{self._at}/git/refs/heads/{name}")
+            self._http.write("DELETE", f"{self._at}/git/refs/{name}")
         except ForgeRefused as refused:
             if "does not exist" not in refused.message.lower():
                 raise
@@ -255,6 +267,8 @@ class GitHubForge:
         faults = answer.data.get("errors") if isinstance(answer.data, dict) else None
         if faults:
             kind, said = str(faults[0].get("type", "")), str(faults[0].get("message", ""))
+            if kind == "RATE_LIMITED":
+                raise ForgeUnavailable("limit", f"GraphQL: {said[:300]}", wait=SECONDARY)
             cause = {"FORBIDDEN": "rights", "INSUFFICIENT_SCOPES": "rights", "NOT_FOUND": "missing"}.get(
                 kind, "invalid"
             )
@@ -263,6 +277,11 @@ class GitHubForge:
 
     def _graphql_path(self) -> str:
         return "//api/graphql" if self._http.base.endswith("/api/v3") else "/graphql"
+
+
+def _may_be_newer(said: ReviewItem, since: datetime) -> bool:
+    """GitHub does not tell when a verdict was taken back, only that it was."""
+    return said.updated >= since or said.kind is ItemKind.DISMISSED
 
 
 def connect(token: Callable[[], str | None], repo: str, api_url: str | None = None, **options: Any) -> GitHubForge:

@@ -1,0 +1,80 @@
+"""The GitHub adapter's suite once more, each request and answer judged by GitHub's OpenAPI description.
+
+Run by scripts/forge-contract, which fetches Prism and the description. Left out are tests in which the fake is told to
+fail: the description has no 502 and no cut connections.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.contract import prism, test_forges
+from tests.contract.test_forges import forge as forge
+from tests.contract.test_forges import made as made
+from tests.forge_scene import Scene
+
+HOME = os.environ.get("PRISM_HOME", "")
+NOT_JUDGED = {
+    "test_a_create_that_was_done_and_then_failed_is_not_repeated": "the fake fails",
+    "test_a_create_that_failed_before_it_was_done_is_repeated": "the fake fails",
+    "test_a_draft_that_was_made_ready_and_then_failed_is_ready": "the fake fails",
+    "test_five_hundred_open_reviews_are_polled_with_few_requests_that_cost_nothing": "goes past the judge",
+    "test_a_merge_that_was_done_and_then_failed_lands_once": "the fake fails",
+    "test_a_forge_that_is_down_is_said_after_a_bounded_number_of_tries": "the fake fails",
+    "test_a_revoked_token_is_said_and_not_shown": "the description has 401 for few paths",
+    "test_a_repository_that_is_not_there_is_said_with_a_remedy": "goes past the judge",
+    "test_graphql_of_a_server_of_ones_own_is_beside_its_api": "the description is github.com's",
+    "test_gitlab_says_that_the_project_decides_about_rebase": "not GitHub",
+    "test_a_github_repository_is_an_owner_and_a_name": "asks nothing",
+    "test_an_address_that_is_none_or_holds_a_password_is_refused": "asks nothing",
+}
+pytestmark = [
+    pytest.mark.forge,
+    pytest.mark.skipif(not HOME, reason="needs Prism and GitHub's description: run scripts/forge-contract"),
+]
+
+for _name, _test in vars(test_forges).items():
+    if _name.startswith("test_") and _name not in NOT_JUDGED:
+        globals()[_name] = _test
+
+
+@pytest.fixture(scope="module")
+def judge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[prism.Judge]:
+    with prism.judge(Path(HOME), tmp_path_factory.mktemp("prism") / "log") as found:
+        yield found
+
+
+@pytest.fixture
+def flavour() -> str:
+    return "github"
+
+
+@pytest.fixture
+def judged(judge: prism.Judge) -> Iterator[Callable[[str], object]]:
+    judge.violations.clear()
+    before = judge.judged
+    yield lambda flavour: judge.address
+    assert judge.violations == []
+    assert judge.judged > before
+
+
+def test_the_judge_refuses_a_wrong_request_and_a_wrong_answer(forge: Scene, judge: prism.Judge) -> None:
+    """Without this, silence of the judge would prove nothing."""
+    number = forge.opened().number
+    with pytest.raises(Exception, match="not accept"):
+        forge.remote._http.write("PUT", f"/repos/acme/hq/pulls/{number}/merge", {"merge_method": "sqsh"})
+    assert any("merge_method" in fault for fault in judge.violations)
+    judge.violations.clear()
+    forge.server.fail(path=rf"/pulls/{number}$", times=9, status=200, body={"number": number})
+    with pytest.raises(Exception, match=r"trouble|number|title"):
+        forge.remote.review(number)
+    assert any("required" in fault for fault in judge.violations)
+    judge.violations.clear()
+
+
+def test_what_is_not_judged_is_still_there() -> None:
+    assert [name for name in NOT_JUDGED if not hasattr(test_forges, name)] == []
