@@ -31,6 +31,8 @@ from hqd.check import check_reader
 from hqd.codec import layout
 from hqd.daemon import spool
 from hqd.daemon.accepted import Accepted
+from hqd.daemon.context.library import Library
+from hqd.daemon.gather import Means
 from hqd.daemon.loop import Loop
 from hqd.daemon.parts import Display, Parts
 from hqd.daemon.rulebook import Reader, Rulebook
@@ -174,6 +176,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         history=hq.history,
         secrets=found.known,
         accepted=Accepted(hq.history),
+        context=context_means(hq.root, hq.history),
         programs=LocalPrograms(),
         environment=passing(env),
         vault=found,
@@ -221,6 +224,13 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         followed=followed,
     )
     return Loop(parts)
+
+
+def context_means(root: Path, history: GitHistory) -> Means:
+    """What prompts are gathered with, for the daemon and for whoever looks at what it would send."""
+    from hqd.adapters.similar_index import SimilarIndex, rerankers
+
+    return Means(history, Library(history), SimilarIndex(root / layout.CACHE / "similar.sqlite", history, rerankers()))
 
 
 def _folders(root: Path, tree: Tree) -> object:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -299,6 +300,22 @@ class Programs(Protocol):
         self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, stop: threading.Event | None
     ) -> Ran:
         """Runs a program to its end, `timeout` seconds at most, and leaves nothing of it running. Raises Expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """Work that was accepted: the output of a step of a task in done/, and how well it fits (higher is better)."""
+
+    task: str
+    blob: str
+    score: float
+
+
+class Similar(Protocol):
+    """Retrieval among accepted work. Called from worker threads."""
+
+    def find(self, tree: Tree, playbook: str, step: str, query: str, most: int) -> tuple[Accepted, ...]:
+        """The outputs of `step` in tasks of `playbook` that had ended in done/ by `tree`, best first. Never raises."""
 
 
 class Secrets(Protocol):

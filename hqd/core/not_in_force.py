@@ -35,16 +35,12 @@ NOT_IN_FORCE: tuple[Later, ...] = (
     Later("settings", ("repos",), "work on other repositories"),
     Later("settings", ("lessons",), "the lesson book"),
     Later("settings", ("audit",), "audits"),
-    Later("settings", ("agents", "*", "native_context"), "leaving out what an agent reads by itself"),
     *(
         Later(file, (*prefix, "context", "*", key), what)
         for file, prefix in _CONTEXTS
         for key, what in (
             ("decisions", "decisions as context"),
-            ("similar", "similar accepted work as context"),
-            ("children", "outputs of children as context"),
             ("lessons", "lessons as context"),
-            ("max_tokens", "token budgets of context"),
         )
     ),
     Later("playbook", ("repo",), "work on other repositories"),

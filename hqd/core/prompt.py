@@ -1,44 +1,36 @@
 """A prompt: what an attempt is sent, and the manifest that says why. Pure: same parts in, same bytes out.
 
-The stable part (documents) comes first and is the same for all tasks of a step, so that a provider's cache
-hits; the task and what was wrong last time come last.
+The stable part (documents that are the same for all tasks of a step) comes first, so that a provider's cache hits;
+then the documents that this task calls for, the step's prompt, the task, and what was wrong last time.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from hqd.core.context.choose import DoesNotFit, choose
+from hqd.core.context.source import Candidate, Load
+from hqd.core.context.source import Document as Document
+from hqd.core.context.tokens import ESTIMATE, Counter
+from hqd.core.context.tokens import estimate_tokens as estimate_tokens
+from hqd.core.context.window import Budget
 from hqd.core.expressions import compile_text
 from hqd.core.typed import ask_for
 from hqd.model.record import Finding
 
-CHARS_PER_TOKEN = 3.5
-"""A careful estimate for English prose and code: real tokenizers give 3.5 to 4.5."""
+MANIFEST_VERSION = 2
+"""2: sources tell how they were cut, and what the prompt was made from is named by commit and blob."""
 
-
-def estimate_tokens(text: str) -> int:
-    """Tokens by length; marked as an estimate wherever it is shown."""
-    return int(len(text) / CHARS_PER_TOKEN) + 1 if text else 0
-
-
-@dataclass(frozen=True, slots=True)
-class Document:
-    """One background document: where it came from (path or `output:STEP`), its blob, its rule, its text."""
-
-    source: str
-    blob: str
-    rule: str
-    text: str
-    status: Literal["kept", "cut", "dropped"] = "kept"
-    why: str = ""
+_TRIES = 6
+"""How often fewer documents are tried where a counter finds the whole to be more than its parts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """Everything that a prompt is made of."""
+    """Everything that a prompt is made of. `made` names, for the manifest, what it was made from."""
 
     template: str | None
     template_path: str | None
@@ -51,6 +43,13 @@ class Parts:
     failed_output: str | None
     schema: Mapping[str, Any] | None
     diagnosis: str | None = None
+    made: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def names_outputs(self) -> bool:
+        """Whether the step's own prompt places the outputs of other steps."""
+        source = self.template or ""
+        return "outputs." in source or "outputs[" in source
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +68,69 @@ class Prompt:
 DEFAULT_TEMPLATE = "Do this task. Answer with the result itself, not with a description of what you did.\n"
 
 
-def compose(parts: Parts) -> Prompt:
-    """The prompt of one attempt. Raises ExpressionFault for a template that cannot be rendered."""
-    stable = "".join(_section(f"Document: {doc.source}", doc.text) for doc in _kept(parts.documents))
+def assemble(
+    parts: Parts,
+    candidates: Sequence[Candidate],
+    load: Load,
+    budget: Budget,
+    count: Counter = estimate_tokens,
+    counter: str = ESTIMATE,
+    without: Collection[str] = (),
+) -> Prompt:
+    """The prompt with those of the candidates that fit. Raises DoesNotFit, Expected, ExpressionFault.
+
+    A counter's word on the whole prompt is the last: where it is above the budget, documents go until it is not.
+    """
+    bare = compose(parts, count=count, counter=counter, budget=budget)
+    fixed = count(bare.text) if bare.text else 0
+    if budget.known and fixed > budget.tokens:
+        message = f"the task itself, with what belongs to it, has {fixed} tokens; the budget is {budget.tokens}"
+        raise DoesNotFit(f"{message} (window {budget.window}, {budget.reserved} for the answer)")
+    room = budget.tokens - fixed
+    for _try in range(_TRIES):
+        documents = choose(candidates, load, _wrapped, count, room, budget.tokens, without)
+        made = compose(replace(parts, documents=documents), count=count, counter=counter, budget=budget)
+        over = count(made.text) - budget.tokens
+        if over <= 0 or not any(document.sent for document in documents):
+            return made
+        room -= over + max(1, room // 20)
+    documents = choose(candidates, load, _wrapped, count, 0, budget.tokens, without)  # raises for what is required
+    return compose(replace(parts, documents=documents), count=count, counter=counter, budget=budget)
+
+
+def compose(
+    parts: Parts, *, count: Counter = estimate_tokens, counter: str = ESTIMATE, budget: Budget | None = None
+) -> Prompt:
+    """The prompt of one attempt from chosen documents. Raises ExpressionFault for a template that cannot be rendered.
+
+    Documents whose source is a task's own output (`output:STEP`, …) have a heading that says so.
+    """
+    sent = [document for document in parts.documents if document.sent]
+    stable = "".join(_of(document) for document in sent if document.stable)
     source = parts.template if parts.template is not None else DEFAULT_TEMPLATE
-    sections = [compile_text(source).render(dict(parts.facts)).strip() + "\n"]
+    called_for = "".join(_of(document) for document in sent if not document.stable and not document.heading)
+    sections = [called_for + compile_text(source).render(dict(parts.facts)).strip() + "\n"]
     task = parts.facts["task"]
     if "task.text" not in source:
         sections.append(_section(f"Task: {task['title']}", task["text"]))
-    if "outputs." not in source and "outputs[" not in source:
-        sections += [
-            _section(f"Result of step {doc.source.removeprefix('output:')}", doc.text) for doc in parts.outputs
-        ]
+    if not parts.names_outputs:
+        sections += [_of(document) for document in parts.outputs]
+    sections += [_of(document) for document in sent if not document.stable and document.heading]
     if parts.schema is not None:
         sections.append(_section("Form of the answer", ask_for(parts.schema)))
     sections += _last_time(parts)
     if parts.diagnosis is not None:
         sections.append(_section("Diagnosis", parts.diagnosis))
     prompt = "\n".join(sections)
-    return Prompt(stable, prompt, _manifest(parts, stable, prompt))
+    return Prompt(stable, prompt, _manifest(parts, stable, prompt, count, counter, budget))
 
 
-def _kept(documents: Sequence[Document]) -> list[Document]:
-    return [doc for doc in documents if doc.status != "dropped"]
+def _of(document: Document) -> str:
+    return _section(document.heading or f"Document: {document.source}", document.text)
+
+
+def _wrapped(candidate: Candidate, text: str) -> str:
+    return _section(candidate.heading or f"Document: {candidate.source}", text) + "\n"
 
 
 def _last_time(parts: Parts) -> list[str]:
@@ -115,38 +154,76 @@ def _section(title: str, text: str) -> str:
     return f"# {title}\n\n{text.strip()}\n\n"
 
 
-def _manifest(parts: Parts, stable: str, prompt: str) -> dict[str, Any]:
-    sources = [
-        {
-            "source": doc.source,
-            "blob": doc.blob,
-            "rule": doc.rule,
-            "tokens": estimate_tokens(doc.text),
-            "status": doc.status,
-            "why": doc.why,
-        }
-        for doc in (*parts.documents, *parts.outputs)
-    ]
+def _manifest(
+    parts: Parts, stable: str, prompt: str, count: Counter, counter: str, budget: Budget | None
+) -> dict[str, Any]:
+    sources = [_row(document, count) for document in (*parts.documents, *parts.outputs)]
     if parts.template_path is not None:
-        sources.insert(
-            0,
-            {
-                "source": parts.template_path,
-                "blob": parts.template_blob,
-                "rule": "prompt",
-                "tokens": estimate_tokens(parts.template or ""),
-                "status": "kept",
-                "why": "the step's prompt",
-            },
+        template = Document(
+            parts.template_path,
+            parts.template_blob or "",
+            "prompt",
+            "",
+            why="the step's prompt",
+            tokens=count(parts.template or ""),
         )
+        sources.insert(0, _row(template, count))
     return {
-        "v": 1,
+        "v": MANIFEST_VERSION,
         "sources": sources,
-        "tokens": estimate_tokens(stable) + estimate_tokens(prompt),
-        "counter": "estimate: characters / 3.5",
-        "stable_sha256": hashlib.sha256(stable.encode()).hexdigest(),
-        "prompt_sha256": hashlib.sha256((stable + prompt).encode()).hexdigest(),
+        "tokens": count(stable + prompt),
+        "budget": budget.tokens if budget is not None else None,
+        "window": budget.window if budget is not None else None,
+        "reserved": budget.reserved if budget is not None else None,
+        "margin": budget.margin if budget is not None else None,
+        "counter": counter,
+        "stable_tokens": count(stable) if stable else 0,
+        "stable_sha256": hashlib.sha256(stable.encode("utf-8", "surrogatepass")).hexdigest(),
+        "prompt_sha256": hashlib.sha256((stable + prompt).encode("utf-8", "surrogatepass")).hexdigest(),
         "mode": parts.mode,
         "findings": len(parts.findings),
         "diagnosis": parts.diagnosis is not None,
+        "made": dict(parts.made),
     }
+
+
+def _row(document: Document, count: Counter) -> dict[str, Any]:
+    """One source of the manifest; what is plain by default is left out, but for the fixed keys."""
+    tokens = document.tokens if document.tokens is not None else count(document.text) if document.text else None
+    row: dict[str, Any] = {
+        "source": document.source,
+        "blob": document.blob,
+        "rule": document.rule,
+        "tokens": tokens,
+        "status": document.status,
+        "why": document.why,
+    }
+    if not document.stable:
+        row["stable"] = False
+    for key, plain in (("form", "whole"), ("heading", ""), ("chars", None), ("mark", None), ("score", None)):
+        value = getattr(document, key)
+        if value != plain:
+            row[key] = value
+    if document.flags:
+        row["flags"] = list(document.flags)
+    return row
+
+
+def document_of(row: Mapping[str, Any], text: str) -> Document:
+    """A source of a manifest as a document again; `text`: as it was sent."""
+    return Document(
+        source=row["source"],
+        blob=row["blob"],
+        rule=row["rule"],
+        text=text,
+        status=row["status"],
+        why=row["why"],
+        tokens=row["tokens"],
+        stable=row.get("stable", True),
+        form=row.get("form", "whole"),
+        heading=row.get("heading", ""),
+        chars=row.get("chars"),
+        mark=row.get("mark"),
+        score=row.get("score"),
+        flags=tuple(row.get("flags", ())),
+    )

@@ -15,11 +15,11 @@ from typing import Any
 from hqd.core.expressions import compile_text
 from hqd.core.facts import facts
 from hqd.core.gate_use import resolve_gates
-from hqd.core.prompt import compose
 from hqd.core.typed import read as read_typed
 from hqd.daemon import gather, program
 from hqd.daemon.job import Job
 from hqd.daemon.made import Made, prompt_hash, report, without_head
+from hqd.daemon.rulebook import PinnedFiles
 from hqd.daemon.workshop import Workshop
 from hqd.errors import Expected, ExpressionFault
 from hqd.model.attempt import Answer, Question, Report
@@ -70,11 +70,11 @@ def _gates_only(found: Made, shop: Workshop, stop: threading.Event, progress: Pr
 
 def _agent(found: Made, shop: Workshop, stop: threading.Event, progress: Progress) -> Report:
     job = found.job
-    tree, own = shop.history.tree(job.snapshot), shop.history.tree(job.commit)
+    own = shop.history.tree(job.commit)
     if not _may_begin(found, shop, stop):
         return _judge(found, shop, stop)
-    schema = gather.schema(job, tree)
-    found.prompt = compose(gather.parts(job, tree, own))
+    schema = gather.schema(job, PinnedFiles(shop.history, job.rules.pin))
+    found.prompt = gather.prompt(job, shop.context)
     found.files["manifest.json"] = (json.dumps(found.prompt.manifest, indent=1, ensure_ascii=False) + "\n").encode()
     found.files["prompt.md"] = found.prompt.text.encode()
     if job.mode != "again" and prompt_hash(found) in job.task.cursor.prompts:
@@ -108,7 +108,7 @@ def _program(found: Made, shop: Workshop, stop: threading.Event, progress: Progr
     job = found.job
     if not _may_begin(found, shop, stop):
         return _judge(found, shop, stop)
-    schema = gather.schema(job, shop.history.tree(job.snapshot))
+    schema = gather.schema(job, PinnedFiles(shop.history, job.rules.pin))
     progress("copy")
     with shop.copies.borrow(job.task.id, job.task.document.header.repo, job.snapshot) as copy:
         progress("program")

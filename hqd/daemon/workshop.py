@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hqd.daemon.accepted import Accepted
+from hqd.daemon.gather import Means
 from hqd.model.board import Rules
 from hqd.ports import Agent, Branches, Copies, Gates, History, Programs, Secrets
 
@@ -22,6 +23,7 @@ class Workshop:
     history: History
     secrets: Callable[[], Collection[str]]
     accepted: Accepted
+    context: Means
     programs: Programs
     environment: Mapping[str, str]  # what of hqd's own a program sees
     vault: Secrets  # `secret:NAME` of run steps

@@ -1,4 +1,4 @@
-"""Commands that look: status, show, log, why."""
+"""Commands that look: status, show, log, why, context."""
 
 from __future__ import annotations
 
@@ -80,7 +80,35 @@ def why(context: typer.Context, task: Task, as_json: Json = False) -> None:
     finish(why(call_of(context), task, as_json=as_json))
 
 
-report = typer.Typer(help="The numbers, from records alone.", no_args_is_help=True)
+def context(
+    context: typer.Context,
+    task: Task,
+    step: Annotated[str, typer.Argument(metavar="STEP", help="An agent step of its playbook.")],
+    text: Annotated[bool, typer.Option("--text", help="Print the very bytes that would be sent.")] = False,
+    without: Annotated[
+        list[str] | None, typer.Option("--without", metavar="SOURCE", help="As if this were not there; repeatable.")
+    ] = None,
+    diff: Annotated[
+        str | None, typer.Option("--diff", metavar="REV", help="What the rules at a commit would have done.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """What the next attempt at a step would be sent, and why.
+
+    Each source with its tokens, its rule, whether it is kept, cut or dropped. Nothing is sent, nothing is changed.
+    What past attempts were sent: hqd show TASK --manifest, --prompt.
+
+    Example: hqd context names work --without workspace/context/brand.md
+    """
+    from hqd.cli.context import context as show_context
+    from hqd.errors import Usage
+
+    if text and (as_json or diff is not None):
+        raise Usage("--text stands alone or with --without")
+    finish(show_context(call_of(context), task, step, as_json=as_json, text=text, without=without or (), diff=diff))
+
+
+report = typer.Typer(help="The numbers, from records alone.\n\nExample: hqd report recovery", no_args_is_help=True)
 
 
 @report.command("recovery")
@@ -101,6 +129,6 @@ def recovery(
 
 
 def register(app: typer.Typer) -> None:
-    for each in (status, show, log, why):
+    for each in (status, show, log, why, context):
         app.command()(each)
     app.add_typer(report, name="report")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import groupby
 
 from hqd.core.context.cut import cut
 from hqd.core.context.likeness import nearly_same
@@ -25,6 +26,9 @@ LEAST = 40
 
 NAMED = 50
 """Documents of one rule that were not even looked at, which the account names one by one; the rest is a number."""
+
+MISFITS = 20
+"""Documents of one priority that are too long for what is left, after which no further ones are looked at."""
 
 NO_ROOM = "no room left: not looked at"
 
@@ -89,38 +93,78 @@ def choose(
         space.take(each, tokens)
         documents.append(_document(each, text, text.text, tokens, "required"))
     optional = sorted((one for one in chosen if not one.required), key=lambda one: (not one.stable, *_worth(one)))
-    for each in optional:
-        documents.append(_optional(each, load, wrap, count, space, documents))
+    for _rank, alike in groupby(optional, key=lambda one: (one.stable, one.priority)):
+        documents += _fill(list(alike), _Filling(load, wrap, count, space, documents))
     order = {each.source: _place(each) for each in candidates}
     sent = sorted((one for one in documents if one.sent), key=lambda one: order[one.source])
     left_out = [*dropped, *(one for one in documents if not one.sent)]
     return (*sent, *_told(sorted(left_out, key=lambda one: (order.get(one.source, (True,)), one.source, one.rule))))
 
 
-def _optional(
-    each: Candidate, load: Load, wrap: Wrap, count: Counter, space: _Room, kept: Sequence[Document]
-) -> Document:
-    left = space.left(each)
-    if left < LEAST:
-        return _left_out(each, NO_ROOM)
-    text = load(each)
+@dataclass(frozen=True, slots=True)
+class _Filling:
+    """What filling the room needs. `kept`: what has been decided before."""
+
+    load: Load
+    wrap: Wrap
+    count: Counter
+    space: _Room
+    kept: Sequence[Document]
+
+    def tokens(self, each: Candidate, text: str) -> int:
+        return self.count(self.wrap(each, text))
+
+
+def _fill(alike: Sequence[Candidate], filling: _Filling) -> list[Document]:
+    """Documents of one priority: first those that fit as they are, then, of the others, as much as there is room for.
+
+    One long document does not push out ten short ones that weigh the same.
+    """
+    made: dict[str, Document] = {}
+    too_long: list[tuple[Candidate, Text, int]] = []
+    for each in alike:
+        if filling.space.left(each) < LEAST or len(too_long) >= MISFITS:
+            made[each.source] = _left_out(each, NO_ROOM)
+            continue
+        text = filling.load(each)
+        told = _unwanted(each, text, [*filling.kept, *made.values()], filling)
+        if told is not None:
+            made[each.source] = told
+            continue
+        tokens = filling.tokens(each, text.text)
+        if tokens <= filling.space.left(each):
+            filling.space.take(each, tokens)
+            made[each.source] = _document(each, text, text.text, tokens, "matches its rule")
+        else:
+            too_long.append((each, text, tokens))
+    for each, text, tokens in too_long:
+        made[each.source] = _shortened(each, text, tokens, filling)
+    return list(made.values())
+
+
+def _unwanted(each: Candidate, text: Text, kept: Sequence[Document], filling: _Filling) -> Document | None:
+    """Why a document with room is not sent all the same; None: it is."""
     problem = text.problem or (f"quarantined: {text.flags[0]}" if each.quarantine and text.flags else None)
     if problem is not None:
         return replace(_left_out(each, problem), flags=text.flags)
     twin = next((one for one in kept if one.sent and one.chars is None and nearly_same(one.text, text.text)), None)
-    if twin is not None:
-        return replace(_left_out(each, f"nearly the same as {twin.source}"), tokens=count(wrap(each, text.text)))
-    tokens = count(wrap(each, text.text))
-    if tokens <= left:
-        space.take(each, tokens)
-        return _document(each, text, text.text, tokens, "matches its rule")
-    whole = f"{tokens} tokens, room for {left}"
-    shorter = cut(text.text, left, lambda part: count(wrap(each, part)), each.source)
+    if twin is None:
+        return None
+    return replace(_left_out(each, f"nearly the same as {twin.source}"), tokens=filling.tokens(each, text.text))
+
+
+def _shortened(each: Candidate, text: Text, tokens: int, filling: _Filling) -> Document:
+    left = filling.space.left(each)
+    whole = f"{tokens} tokens, room for {max(left, 0)}"
+    shorter = None
+    if left >= LEAST:
+        shorter = cut(text.text, left, lambda part: filling.tokens(each, part), each.source)
     if shorter is None:
         return replace(_left_out(each, f"no room: {whole}"), tokens=tokens, flags=text.flags)
     sent = shorter.of(text.text)
-    space.take(each, count(wrap(each, sent)))
-    made = _document(each, text, sent, count(wrap(each, sent)), f"cut at the border of a section: {whole}")
+    taken = filling.tokens(each, sent)
+    filling.space.take(each, taken)
+    made = _document(each, text, sent, taken, f"cut at the border of a section: {whole}")
     return replace(made, status="cut", chars=shorter.chars, mark=shorter.mark)
 
 

@@ -1,4 +1,4 @@
-"""Cutting a document: at the border of a section, else of a paragraph, never inside a code fence, always with a mark."""
+"""Cutting a document: at the border of a section, else of a paragraph; never inside a code fence, never unmarked."""
 
 from __future__ import annotations
 

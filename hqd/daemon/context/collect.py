@@ -1,0 +1,214 @@
+"""Candidates for a prompt, by the rules of HQ, playbook and step: documents, outputs, children's work, similar work.
+
+Everything is read at the job's snapshot. What a rule names and cannot be had is a candidate with a problem: it stands
+in the manifest, and only a `required` one stops the attempt.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+from typing import Any
+
+from hqd.core import globs
+from hqd.core.context.source import Candidate, Layer
+from hqd.core.expressions import compile_expression, compile_text
+from hqd.daemon.context.library import Library
+from hqd.daemon.context.native import Scope, native, reads
+from hqd.daemon.job import Job
+from hqd.errors import ExpressionFault
+from hqd.model.playbook import ContextRule, StepKind
+from hqd.model.record import OutputRef
+from hqd.ports import Similar, Tree
+
+DEFAULT_OUTPUT = "default: the output of the step before"
+
+
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A rule where it stands."""
+
+    rule: ContextRule
+    place: str
+    layer: Layer
+    number: int
+
+    def candidate(self, source: str, blob: str, told: str, **fields: Any) -> Candidate:
+        rule = self.rule
+        made = Candidate(
+            source=source,
+            blob=blob,
+            rule=f"{self.place}: {told}",
+            layer=self.layer,
+            priority=rule.priority,
+            required=rule.required,
+            max_tokens=rule.max_tokens,
+            group=f"{self.place}#{self.number}",
+            stable=rule.when is None,
+            quarantine=rule.quarantine,
+        )
+        return replace(made, **fields)
+
+
+def collect(
+    job: Job, tree: Tree, known: Mapping[str, Any], library: Library, similar: Similar | None, *, outputs: bool
+) -> list[Candidate]:
+    """All candidates. `outputs`: whether outputs of steps may be among them (a prompt may place them itself).
+
+    Raises ExpressionFault for a `when` that cannot be evaluated.
+    """
+    rules = [ruled for ruled in _rules(job) if ruled.rule.when is None or _holds(ruled.rule.when, known)]
+    found = native(tree, library, scope_of(job, known), reads(job.settings))
+    own = [each for each in found if each.problem is not None and "reads it by itself" in each.problem]
+    for ruled in rules:
+        found += _included(ruled, tree, library)
+        if outputs:
+            found += _outputs(ruled, job)
+        found += _children(ruled, job)
+        found += _similar(ruled, job, tree, similar)
+    if outputs and not any(ruled.rule.outputs for ruled in rules):
+        found += _output_before(job, known)
+    return [_overruled(each, rules, own) for each in found]
+
+
+def scope_of(job: Job, known: Mapping[str, Any]) -> Scope:
+    """What the task is about: where its step delivers to, the files of its accepted work, `inputs.files`, its words."""
+    paths = list(job.task.cursor.files)
+    if job.step.deliver is not None:
+        with suppress(ExpressionFault):  # it may name the output, which is yet to come
+            paths.append(compile_text(job.step.deliver).render(dict(known)).strip())
+    files = job.task.document.header.inputs.get("files")
+    if isinstance(files, list | tuple):
+        paths += [path for path in files if isinstance(path, str)]
+    inside = sorted({path.removeprefix("./") for path in paths if path and not globs.leaves(path)})
+    document = job.task.document
+    return Scope(inside, " ".join((document.title, *document.header.tags, document.text)))
+
+
+def _rules(job: Job) -> Iterator[Ruled]:
+    places = (
+        ("hqd.toml", Layer.HQ, job.rules.settings.context),
+        (f"playbook {job.playbook.name}", Layer.PLAYBOOK, job.playbook.context),
+        (f"step {job.step.name}", Layer.STEP, job.step.context),
+    )
+    for place, layer, group in places:
+        for number, rule in enumerate(group):
+            yield Ruled(rule, place, layer, number)
+
+
+def _holds(source: str, known: Mapping[str, Any]) -> bool:
+    return compile_expression(source).holds(known)
+
+
+def _included(ruled: Ruled, tree: Tree, library: Library) -> Iterator[Candidate]:
+    for glob in ruled.rule.include:
+        told = f"include {glob}"
+        if globs.leaves(glob):
+            yield ruled.candidate(glob, "", told, problem="it leaves the repository")
+            continue
+        try:
+            files = library.matching(tree, glob)
+        except re.error as fault:
+            yield ruled.candidate(glob, "", told, problem=f"it is no glob: {fault}")
+            continue
+        wanted = [file for file in files if not _excluded(file.path, ruled.rule.exclude)]
+        if not wanted:
+            yield ruled.candidate(glob, "", told, problem="nothing matches it")
+        for file in wanted:
+            yield ruled.candidate(file.path, file.blob, told, problem=file.problem)
+
+
+def _outputs(ruled: Ruled, job: Job) -> Iterator[Candidate]:
+    for name in ruled.rule.outputs:
+        ref = job.task.cursor.outputs.get(name)
+        fields: dict[str, Any] = {"stable": False, "heading": f"Result of step {name}"}
+        if ref is None or ref.stale:
+            problem = "it is stale" if ref is not None else "the step has no output yet"
+            yield ruled.candidate(f"output:{name}", "", "outputs", problem=problem, **fields)
+        else:
+            yield ruled.candidate(f"output:{name}", ref.blob, "outputs", **fields)
+
+
+def _output_before(job: Job, known: Mapping[str, Any]) -> Iterator[Candidate]:
+    before = job.playbook.steps[: job.playbook.position(job.step.name)]
+    agents = [step.name for step in before if step.kind is StepKind.AGENT and step.name in known["outputs"]]
+    for name in agents[-1:]:
+        yield Candidate(
+            source=f"output:{name}",
+            blob=job.task.cursor.outputs[name].blob,
+            rule=DEFAULT_OUTPUT,
+            priority=100,  # what the step goes on from comes before all background
+            stable=False,
+            heading=f"Result of step {name}",
+        )
+
+
+def _children(ruled: Ruled, job: Job) -> Iterator[Candidate]:
+    wanted = ruled.rule.children
+    if not wanted:
+        return
+    steps = job.task.cursor.children
+    for name in wanted if isinstance(wanted, tuple) else tuple(steps):
+        if name not in steps:
+            yield ruled.candidate(f"children:{name}", "", "children", problem="the step has no children", stable=False)
+        for task_id in steps.get(name, ()):
+            child = job.kin.get(task_id)
+            fields: dict[str, Any] = {"stable": False}
+            refs = [ref for ref in child.cursor.outputs.values() if not ref.stale] if child is not None else []
+            if child is None or not refs:
+                yield ruled.candidate(f"child:{task_id}", "", "children", problem="it has no output", **fields)
+                continue
+            newest: OutputRef = max(refs, key=lambda ref: ref.n)
+            fields["heading"] = f"Result of {child.document.title} ({task_id})"
+            yield ruled.candidate(f"child:{task_id}", newest.blob, "children", **fields)
+
+
+def _similar(ruled: Ruled, job: Job, tree: Tree, similar: Similar | None) -> Iterator[Candidate]:
+    most = ruled.rule.similar
+    if not most:
+        return
+    document = job.task.document
+    query = f"{document.title}\n{document.text}"
+    found = similar.find(tree, job.playbook.name, job.step.name, query, most) if similar is not None else ()
+    told = f"similar {most}"
+    if not found:
+        problem = "there is no accepted work like it yet"
+        yield ruled.candidate(f"similar:{job.playbook.name}/{job.step.name}", "", told, problem=problem, stable=False)
+    for each in found:
+        yield ruled.candidate(
+            f"similar:{each.task}/{job.step.name}",
+            each.blob,
+            told,
+            stable=False,
+            score=each.score,
+            heading=f"Accepted for a similar task ({each.task})",
+        )
+
+
+def _overruled(each: Candidate, rules: Sequence[Ruled], own: Sequence[Candidate]) -> Candidate:
+    """What rules without a source of their own say of every document, and what the agent reads by itself."""
+    if each.problem is not None:
+        return each
+    for ruled in rules:
+        rule = ruled.rule
+        if _has_source(rule):
+            continue
+        if _excluded(each.source, rule.exclude):
+            return replace(each, problem=f"excluded by {ruled.place}")
+        if rule.quarantine:
+            each = replace(each, quarantine=True)
+    if any(each.source == read.source for read in own) and not each.required:
+        return replace(each, problem="the agent reads it by itself")
+    return each
+
+
+def _has_source(rule: ContextRule) -> bool:
+    named = (rule.include, rule.outputs, rule.children, rule.decisions, rule.similar, rule.lessons)
+    return any(bool(each) for each in named)
+
+
+def _excluded(path: str, patterns: Sequence[str]) -> bool:
+    return any(globs.pattern(glob).fullmatch(path) or PurePosixPath(path).match(glob) for glob in patterns)
