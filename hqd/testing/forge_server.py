@@ -45,11 +45,15 @@ class Seen:
 
 @dataclass(slots=True)
 class Failure:
-    """What goes wrong with the next `times` requests that fit. `done`: the forge has done it all the same."""
+    """What goes wrong with the next `times` requests that fit, but for the first `skip` of them.
+
+    `done`: the forge has done it all the same.
+    """
 
     method: str | None
     path: str
     times: int
+    skip: int = 0
     status: int = 500
     headers: Mapping[str, str] = field(default_factory=dict)
     body: Any = None
@@ -110,6 +114,9 @@ class ForgeServer:
     def failure_for(self, method: str, path: str) -> Failure | None:
         with self.forge.lock:
             found = next((each for each in self.failures if each.fits(method, path)), None)
+            if found is not None and found.skip > 0:
+                found.skip -= 1
+                return None
             if found is not None:
                 found.times -= 1
             return found

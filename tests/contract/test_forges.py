@@ -25,7 +25,7 @@ from hqd.model.review import (
     ReviewStatus,
 )
 from hqd.testing.forge_state import Protection
-from tests.forge_scene import CONNECT, Scene, scene, template
+from tests.forge_scene import CONNECT, QUICK, Scene, scene, template
 
 FLAVOURS = ["github", "gitlab", "gitea"]
 STYLES = [MergeStyle.MERGE, MergeStyle.SQUASH, MergeStyle.REBASE]
@@ -85,6 +85,38 @@ def test_a_create_that_was_done_and_then_failed_is_not_repeated(forge: Scene, ho
     forge.server.fail(method="POST", path=r"(comments|notes)$", done=True, **how)
     forge.remote.comment(opened.number, "T-1", "Hello")
     assert len(forge.forge.comments) == 1
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_crash_at_any_request_leaves_one_review_and_one_comment(forge: Scene, flavour: str, done: bool) -> None:
+    """Who dies at a request comes back as a new process, which knows nothing of what was sent."""
+
+    def once(branch: str, tries: int) -> None:
+        patience = dataclasses.replace(QUICK, tries=tries)
+        remote = CONNECT[flavour](lambda: forge.server.token, "acme/hq", forge.server.url, patience=patience)
+        try:
+            opened = remote.open_review(WANTED.model_copy(update={"branch": branch}))
+            remote.comment(opened.number, branch, "gates")
+            remote.update_review(opened.number, draft=False)
+        finally:
+            remote.disconnect()
+
+    for boundary in range(20):
+        branch = f"hqd/T-{boundary}"
+        forge.push(branch, {"b.txt": f"{boundary}\n"})
+        before = len(forge.server.requests)
+        forge.server.fail(skip=boundary, how="cut", done=done)
+        try:
+            once(branch, tries=1)
+        except ForgeUnavailable:
+            once(branch, tries=1)
+        else:
+            assert boundary == len(forge.server.requests) - before
+            break
+        pulls = [pull for pull in forge.forge.pulls.values() if pull.branch == branch]
+        assert [pull.draft for pull in pulls] == [False]
+        assert len([said for said in forge.forge.comments if said.number == pulls[0].number]) == 1
+    assert boundary >= 5
 
 
 def test_a_create_that_failed_before_it_was_done_is_repeated(forge: Scene) -> None:

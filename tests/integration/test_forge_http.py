@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -414,6 +417,25 @@ def test_proxies_and_passwords_of_the_environment_are_not_taken(
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
     assert client().get(PULLS).data == []
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl to make a certificate")
+def test_a_certificate_is_checked_and_a_companys_own_may_be_named(
+    at: Scene, client: Callable[..., ForgeHttp], tmp_path: Path
+) -> None:
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    argv = ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
+    names = ["-days", "2", "-subj", "/CN=forge", "-addext", "subjectAltName=IP:127.0.0.1"]
+    argv += ["-keyout", str(key), "-out", str(cert), *names]
+    subprocess.run(argv, check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(cert, key)
+    at.server._http.socket = context.wrap_socket(at.server._http.socket, server_side=True)
+    url = at.server.url.replace("http:", "https:")
+    with pytest.raises(ForgeUnavailable, match="cannot be reached"):
+        client(url=url).get(PULLS)
+    assert at.server.requests == []
+    assert client(url=url, ca_file=str(cert)).get(PULLS).data == []
 
 
 def test_a_304_that_nobody_asked_for_is_trouble_not_data(at: Scene, client: Callable[..., ForgeHttp]) -> None:

@@ -312,8 +312,8 @@ class ForgeHttp:
         with self._lock:
             if self._made is None:
                 wait = httpx.Timeout(self._patience.silence, connect=self._patience.connect)
-                verify: Any = True
-                if self._ca_file is not None:
+                verify: Any = self._base.startswith("https:")  # without TLS no certificates are loaded
+                if verify and self._ca_file is not None:
                     import ssl
 
                     verify = ssl.create_default_context(cafile=self._ca_file)
