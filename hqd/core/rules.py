@@ -12,6 +12,7 @@ from pathlib import PurePosixPath
 
 from hqd.core.dead_routes import holds_always, never
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
+from hqd.core.globs import leaves
 from hqd.core.recovery import UNMOVED
 from hqd.core.schedule import parse, zone_of
 from hqd.core.typed import check_schema, schema_of
@@ -74,6 +75,8 @@ def _settings(rules: Rules) -> Iterator[Problem]:
         if silent and agent.price is None:
             message = "tells neither cost nor tokens: only attempts and time bound it"
             yield fault(("agents", name), message, 'let it answer with parser = "json"', ProblemLevel.WARNING)
+    for index, rule in enumerate(settings.context):
+        yield from _context_rule(rule, ("context", index), path)
     yield from settings_expressions(settings, path)
 
 
@@ -312,7 +315,23 @@ def _context(
             if name not in before:
                 message = f"{name} is no step{' before this one' if step is not None else ''}"
                 yield Problem(path, 0, "", message, meant(name, before), place=(*at, "outputs", number))
-        for number, pattern in enumerate(rule.include):
-            if pattern.startswith("/") or ".." in pattern.split("/"):
+        yield from _context_rule(rule, at, path)
+
+
+_SOURCES = ("include", "outputs", "children", "decisions", "similar", "lessons")
+
+
+def _context_rule(rule: ContextRule, at: Place, path: str) -> Iterator[Problem]:
+    """What can be known of a rule by itself: its globs, and that it is about one thing."""
+    for key in ("include", "exclude"):
+        for number, pattern in enumerate(getattr(rule, key)):
+            if leaves(pattern):
                 message = f"{pattern} leaves the repository"
-                yield Problem(path, 0, "", message, "name a path inside it", place=(*at, "include", number))
+                yield Problem(path, 0, "", message, "name a path inside it", place=(*at, key, number))
+    kinds = [key for key in _SOURCES if getattr(rule, key)]
+    if len(kinds) > 1:
+        message = f"is about {' and '.join(kinds)} at once"
+        yield Problem(path, 0, "", message, "make a rule of each", ProblemLevel.WARNING, at)
+    elif not kinds and not rule.exclude and not rule.quarantine:
+        remedy = f"give it one of {', '.join(_SOURCES)}"
+        yield Problem(path, 0, "", "names no source", remedy, ProblemLevel.WARNING, at)

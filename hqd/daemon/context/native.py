@@ -139,10 +139,8 @@ class _Reading:
         """Rule files with front matter. `always`: one without a scope is meant for everything."""
         for file, rule in self._rules(_join(folder, pattern)):
             depth = _depth(folder)
-            if rule.always or (rule.globs is None and (always or not rule.description)):
-                told = f"native: {kind}, always"
-                if always or rule.always:
-                    yield _candidate(file, told, depth, form="body")
+            if rule.always or (always and rule.globs is None):
+                yield _candidate(file, f"native: {kind}, always", depth, form="body")
             elif rule.globs:
                 told = f"native: {kind} for {', '.join(rule.globs)}"
                 fits = self.scope.within([_join(folder, glob) for glob in rule.globs])
@@ -152,6 +150,9 @@ class _Reading:
                 yield found if fits or everywhere else replace(found, problem=found.problem or outside)
             elif rule.description:
                 yield _candidate(file, f"native: {kind}, on demand", depth, form="index", priority=BY_INDEX)
+            else:
+                found = _candidate(file, f"native: {kind}", depth, form="body")
+                yield replace(found, problem=found.problem or rule.problem or "only a person calls for it")
 
     def _skills(self) -> Iterator[Candidate]:
         """Name and description always; the body where the task names the skill."""
