@@ -211,6 +211,7 @@ class _Http(ThreadingHTTPServer):
 
 class _Conversation(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True  # headers and body are two writes; the second would wait for an acknowledgement
     server: _Http
 
     def log_message(self, format: str, *args: Any) -> None:
