@@ -7,6 +7,7 @@ answers that was made by others is in the repository.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import os
 import random
@@ -35,12 +36,9 @@ from hqd.model.playbook import Playbook
 from hqd.model.record import Cursor, Event, EventKind, OutputRef, Phase, Record
 from hqd.model.task import State, TaskDocument, TaskHeader
 
-WORDS = [
-    f"{a}{b}{c}"
-    for a in ("pro", "re", "con", "in", "sub")
-    for b in ("vid", "ten", "duc", "fer", "mit", "pos")
-    for c in ("e", "ing", "ation", "or", "able", "ly")
-]
+VOCABULARY = 20_000
+"""Words; the n-th is used n times less often than the first, as in real text (Zipf)."""
+
 GENERAL = """
 name = "general"
 [[context]]
@@ -68,8 +66,16 @@ def run(quick: bool) -> dict[str, Any]:
         }
 
 
+@functools.cache
+def _weights() -> tuple[list[str], list[float]]:
+    rng = random.Random(0)
+    words = ["".join(rng.choices("abcdefghiklmnoprstuvw", k=rng.randint(3, 10))) for _word in range(VOCABULARY)]
+    return words, list(itertools.accumulate(1 / rank for rank in range(1, VOCABULARY + 1)))
+
+
 def text_of(rng: random.Random, words: int) -> str:
-    return " ".join(rng.choice(WORDS) for _word in range(words))
+    known, weights = _weights()
+    return " ".join(rng.choices(known, cum_weights=weights, k=words))
 
 
 def build(root: Path, number: int) -> None:

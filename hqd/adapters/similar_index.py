@@ -14,6 +14,7 @@ import contextlib
 import re
 import sqlite3
 import threading
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -30,13 +31,14 @@ SCHEMA = 1
 
 Reranker = Callable[[str, Sequence[str]], Sequence[float]]
 
-MOST_TERMS = 64
+MOST_TERMS = 32
 """Words of a task that are looked for: the longest, which tell most."""
 
 MOST_CHARS = 200_000
 """Characters of an output that are indexed."""
 
 _RANKED_ANEW = 50
+_ANSWERS = 1_000
 _WORD = re.compile(r"\w{3,}")
 _TABLES = """
 CREATE TABLE days (path TEXT PRIMARY KEY, tree TEXT NOT NULL);
@@ -60,12 +62,21 @@ class SimilarIndex:
         self._history = history
         self._plugins = plugins
         self._lock = threading.Lock()
+        self._found: OrderedDict[tuple[object, ...], tuple[Accepted, ...]] = OrderedDict()
 
     def find(self, tree: Tree, playbook: str, step: str, query: str, most: int) -> tuple[Accepted, ...]:
+        done = tree.entry(layout.STATE_FOLDERS[State.DONE])
+        asked = (done.id if done is not None else None, playbook, step, query, most)
         with self._lock:
+            if asked in self._found:
+                self._found.move_to_end(asked)
+                return self._found[asked]
             for _try in range(2):
                 try:
-                    return self._find(tree, playbook, step, query, most)
+                    self._found[asked] = found = self._find(tree, playbook, step, query, most)
+                    if len(self._found) > _ANSWERS:
+                        self._found.popitem(last=False)
+                    return found
                 except sqlite3.OperationalError:
                     return ()  # locked for too long, or the disk is full or read-only: work goes on without it
                 except sqlite3.DatabaseError:
@@ -74,19 +85,26 @@ class SimilarIndex:
 
     def _find(self, tree: Tree, playbook: str, step: str, query: str, most: int) -> tuple[Accepted, ...]:
         terms = _terms(query)
+        wanted = max(most, _RANKED_ANEW) if self._plugins else most
         with self._open() as database:
             self._follow(database, tree)
             if not terms or most <= 0:
                 return ()
             rows = database.execute(
-                "SELECT outputs.task, outputs.blob, -bm25(words) AS score, words.text FROM words"
+                "SELECT outputs.task, outputs.blob, -bm25(words), outputs.id FROM words"
                 " JOIN outputs ON outputs.id = words.rowid"
                 " WHERE words MATCH ? AND outputs.playbook = ? AND outputs.step = ?"
                 " ORDER BY bm25(words), outputs.task LIMIT ?",
-                (" OR ".join(f'"{term}"' for term in terms), playbook, step, max(most, _RANKED_ANEW)),
+                (
+                    " OR ".join(f'"{term}"' for term in terms),
+                    playbook,
+                    step,
+                    wanted,
+                ),
             ).fetchall()
-        found = [(task, blob, _short(score)) for task, blob, score, _text in rows]
-        ranked = self._ranked(query, [text for *_rest, text in rows])
+            texts = [_text(database, row) for *_rest, row in rows] if self._plugins else []
+        found = [(task, blob, _short(score)) for task, blob, score, _row in rows]
+        ranked = self._ranked(query, texts)
         if ranked is not None:
             pairs = sorted(zip(ranked, found, strict=True), key=lambda pair: (-pair[0], pair[1][0]))
             found = [(task, blob, _short(float(score))) for score, (task, blob, _old) in pairs]
@@ -205,6 +223,10 @@ def _days(tree: Tree, folder: str, depth: int) -> Iterator[tuple[str, str]]:
                 yield path, entry.id
             else:
                 yield from _days(tree, path, depth - 1)
+
+
+def _text(database: sqlite3.Connection, row: int) -> str:
+    return str(database.execute("SELECT text FROM words WHERE rowid = ?", (row,)).fetchone()[0])
 
 
 def _short(score: float) -> float:

@@ -15,6 +15,7 @@ _SHORTEST = 80
 """Characters below which likeness says nothing: two one-line notes that differ in a number are two notes."""
 
 
+@lru_cache(maxsize=16_384)
 def nearly_same(one: str, other: str) -> bool:
     """Whether the texts differ in at most a twentieth of what they say; white space does not count."""
     left, right = _plain(one), _plain(other)

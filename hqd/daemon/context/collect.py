@@ -24,6 +24,9 @@ from hqd.model.playbook import ContextRule, StepKind
 from hqd.model.record import OutputRef
 from hqd.ports import Similar, Tree
 
+MOST_OF_RULE = 1_000
+"""Documents that one glob may bring into the choice, by name; the manifest says how many it left alone."""
+
 DEFAULT_OUTPUT = "default: the output of the step before"
 
 
@@ -38,19 +41,19 @@ class Ruled:
 
     def candidate(self, source: str, blob: str, told: str, **fields: Any) -> Candidate:
         rule = self.rule
-        made = Candidate(
-            source=source,
-            blob=blob,
-            rule=f"{self.place}: {told}",
-            layer=self.layer,
-            priority=rule.priority,
-            required=rule.required,
-            max_tokens=rule.max_tokens,
-            group=f"{self.place}#{self.number}",
-            stable=rule.when is None,
-            quarantine=rule.quarantine,
-        )
-        return replace(made, **fields)
+        common: dict[str, Any] = {
+            "source": source,
+            "blob": blob,
+            "rule": f"{self.place}: {told}",
+            "layer": self.layer,
+            "priority": rule.priority,
+            "required": rule.required,
+            "max_tokens": rule.max_tokens,
+            "group": f"{self.place}#{self.number}",
+            "stable": rule.when is None,
+            "quarantine": rule.quarantine,
+        }
+        return Candidate(**{**common, **fields})
 
 
 def collect(
@@ -71,7 +74,8 @@ def collect(
         found += _similar(ruled, job, tree, similar)
     if outputs and not any(ruled.rule.outputs for ruled in rules):
         found += _output_before(job, known)
-    return [_overruled(each, rules, own) for each in found]
+    general = [ruled for ruled in rules if not _has_source(ruled.rule)]
+    return [_overruled(each, general, own) for each in found] if general or own else found
 
 
 def scope_of(job: Job, known: Mapping[str, Any]) -> Scope:
@@ -114,11 +118,16 @@ def _included(ruled: Ruled, tree: Tree, library: Library) -> Iterator[Candidate]
         except re.error as fault:
             yield ruled.candidate(glob, "", told, problem=f"it is no glob: {fault}")
             continue
-        wanted = [file for file in files if not _excluded(file.path, ruled.rule.exclude)]
+        exclude = ruled.rule.exclude
+        wanted = [file for file in files if not _excluded(file.path, exclude)] if exclude else files
         if not wanted:
             yield ruled.candidate(glob, "", told, problem="nothing matches it")
-        for file in wanted:
+        most = len(wanted) if ruled.rule.required else MOST_OF_RULE
+        for file in wanted[:most]:
             yield ruled.candidate(file.path, file.blob, told, problem=file.problem)
+        if len(wanted) > most:
+            problem = f"beyond the first {most} of its rule: not looked at"
+            yield ruled.candidate(f"{glob} ({len(wanted) - most} more)", "", told, problem=problem)
 
 
 def _outputs(ruled: Ruled, job: Job) -> Iterator[Candidate]:
@@ -194,8 +203,6 @@ def _overruled(each: Candidate, rules: Sequence[Ruled], own: Sequence[Candidate]
         return each
     for ruled in rules:
         rule = ruled.rule
-        if _has_source(rule):
-            continue
         if _excluded(each.source, rule.exclude):
             return replace(each, problem=f"excluded by {ruled.place}")
         if rule.quarantine:

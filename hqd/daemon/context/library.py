@@ -54,6 +54,7 @@ class Library:
         self._chars = 0
         self._listings: OrderedDict[str, tuple[_File, ...]] = OrderedDict()
         self._matches: OrderedDict[tuple[str, str], tuple[_File, ...]] = OrderedDict()
+        self._files: OrderedDict[tuple[str, str], tuple[File, ...]] = OrderedDict()  # those without links
 
     def load(self, candidate: Candidate) -> Text:
         """What a candidate's blob is as text in the form that is asked for."""
@@ -102,7 +103,9 @@ class Library:
         if entry is None or not entry.is_folder:
             return ()
         with self._lock:
-            kept = self._matches.get((entry.id, glob))
+            known, kept = self._files.get((entry.id, glob)), self._matches.get((entry.id, glob))
+        if known is not None:
+            return known
         if kept is None:
             wanted = globs.exact(glob)
             alone = LEFT_ALONE.match(folder + "/") is not None
@@ -112,7 +115,10 @@ class Library:
                 if wanted.fullmatch(path)
             )
             self._keep(self._matches, (entry.id, glob), kept)
-        return tuple(self._file(tree, path, blob, mode) for path, blob, mode in kept)
+        files = tuple(self._file(tree, path, blob, mode) for path, blob, mode in kept)
+        if all(mode != "120000" for _path, _blob, mode in kept):
+            self._keep(self._files, (entry.id, glob), files)
+        return files
 
     def file(self, tree: Tree, path: str) -> File | None:
         """One file by its path; None where there is none, or a folder."""
@@ -172,7 +178,7 @@ class Library:
             self._keep(self._listings, tree_id, kept)
         return kept
 
-    def _keep(self, cache: OrderedDict, key: object, value: tuple[_File, ...]) -> None:  # type: ignore[type-arg]
+    def _keep(self, cache: OrderedDict, key: object, value: object) -> None:  # type: ignore[type-arg]
         with self._lock:
             cache[key] = value
             while len(cache) > _LISTINGS:
