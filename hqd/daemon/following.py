@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from hqd.codec import layout
 from hqd.daemon import spool
 from hqd.daemon.alarms import probe_now
 from hqd.daemon.book import Book, Reading
@@ -25,13 +26,19 @@ class Foreign(NamedTuple):
     old: Tree | None
 
 
-def follow(live: Live, book: Book, parts: Parts, tree: Tree, old_tip: str | None) -> Foreign:
-    """Takes a tip that hqd did not make. Records that it lacks make a hold, which only `hqd adopt` lifts."""
+def follow(live: Live, book: Book, parts: Parts, tree: Tree, old_tip: str | None, *, anew: bool = False) -> Foreign:
+    """Takes a tip that hqd did not make. Records that it lacks make a hold, which only `hqd adopt` lifts.
+
+    `anew`: what is known of the tasks is of another history, and is read again whatever the trees say.
+    """
     old = _tree(parts, old_tip)
     if old_tip is not None and old_tip != tree.commit and _rewritten(live, parts, old_tip, tree):
         live.tree = tree
         return Foreign(dict(live.tasks), Reading(dict(live.tasks), {}, ()), None)
-    reading = book.read(tree)
+    if not anew and live.tree is not None and old is not None and _same(old, tree, layout.WORKSPACE):
+        reading = Reading(dict(live.tasks), {}, (), live.task_problems)  # people commit often; tasks are many
+    else:
+        reading = book.read(tree)
     before = live.tasks if live.tree is not None or old is None else book.read(old).tasks
     live.tree, live.tasks = tree, reading.tasks
     live.task_problems = dict(reading.problems)
@@ -41,6 +48,12 @@ def follow(live: Live, book: Book, parts: Parts, tree: Tree, old_tip: str | None
     parts.followed(tree)
     parts.see_tip(tree.commit)
     return Foreign(dict(before), reading, old)
+
+
+def _same(one: Tree, other: Tree, folder: str) -> bool:
+    """Whether a folder is the same in both."""
+    first, second = one.entry(folder), other.entry(folder)
+    return first is not None and second is not None and first.id == second.id
 
 
 def _tree(parts: Parts, tip: str | None) -> Tree | None:
@@ -98,7 +111,7 @@ def history_held(live: Live, book: Book, parts: Parts) -> tuple[bool, Foreign | 
             continue
         live.lift_locally(HISTORY_HOLD)
         parts.see_tip(tree.commit)
-        foreign = follow(live, book, parts, tree, tree.commit)
+        foreign = follow(live, book, parts, tree, tree.commit, anew=True)
         spool.answer(parts.private, request.id, Reply(True, f"adopted {tree.commit[:12]}"))
         return False, foreign
     return True, None
