@@ -5,14 +5,14 @@ Law: nothing that a person dropped is ever lost. A file leaves the inbox only in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hqd.codec import layout
 from hqd.core.decide import park
 from hqd.core.moves import Park
-from hqd.core.routing import choose
+from hqd.core.routing import choose, inbox_folder
 from hqd.core.secret_scan import scan
 from hqd.daemon import words
 from hqd.daemon.batch import blob_id
@@ -32,10 +32,15 @@ _TEMPORARY = ("~", ".swp", ".swx", ".tmp", ".part", ".crdownload", ".bak")
 
 @dataclass(frozen=True, slots=True)
 class Door:
-    """What intake needs of its surroundings. `new_hex` gives six random hexadecimal digits."""
+    """What intake needs of its surroundings. `new_hex` gives six random hexadecimal digits; `tree` is main's.
+
+    `keeps`: files named .gitkeep that lie in the inbox and are not on main, with their blobs.
+    """
 
     checkout: Checkout
+    tree: Tree
     book: Book
+    keeps: Mapping[str, str | None]
     new_hex: Callable[[], str]
     settle: float
     max_bytes: int
@@ -190,12 +195,27 @@ def _accept(
         playbook=chosen.name if chosen is not None and not isinstance(chosen, Park) else None,
     )
     author = speaker.person if speaker.via is Via.FILES else None
-    accepted = draft.happen(task, event, acts=acts, body=data, source=seen.source, author=author)
+    acts, extra = _keep_folder(draft, path, acts, door)
+    accepted = draft.happen(task, event, acts=acts, body=data, source=seen.source, author=author, extra=extra)
     errors = [fault for fault in faults if fault.stops]
     if errors:
         missing = "; ".join(str(replace(fault, path=f"{task.id}.md")) for fault in errors[:3])
         draft.happen(accepted, park(ParkReason.BAD_TASK, missing, now, accepted))
     return None
+
+
+def _keep_folder(
+    draft: Draft, path: str, acts: tuple[Act, ...], door: Door
+) -> tuple[tuple[Act, ...], tuple[tuple[str, bytes], ...]]:
+    """The .gitkeep of an inbox folder that a person made: an emptied folder makes git misread additions as moves."""
+    keep = f"{path.rpartition('/')[0]}/.gitkeep"
+    if inbox_folder(path) is None or keep in draft.batch.touched or door.tree.entry(keep) is not None:
+        return acts, ()
+    if keep not in door.keeps:
+        return acts, ((keep, b""),)
+    if door.keeps[keep] == blob_id(b""):
+        return (*acts, Act(keep, door.keeps[keep])), ((keep, b""),)
+    return acts, ()  # the person's own, with words in it
 
 
 def _same_again(draft: Draft, task: Task, seen: Seen, now: datetime) -> None:
@@ -208,5 +228,6 @@ def free_id(draft: Draft, path: str, door: Door, now: datetime) -> str:
     name = path.rsplit("/", 1)[-1]
     while True:
         task_id = layout.task_id(name, now.date(), door.new_hex())
-        if task_id not in draft.tasks and task_id not in draft.ended:
+        taken = task_id in draft.tasks or task_id in draft.ended
+        if not taken and door.tree.entry(layout.runs_folder(task_id)) is None:
             return task_id

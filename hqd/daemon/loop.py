@@ -76,6 +76,7 @@ class Loop:
         self._obstacles = Obstacles()
         self._touched: dict[str, list[str]] = {}  # of the last batch: path -> tasks
         self._disk_since = 0.0
+        self._keeps: dict[str, str | None] = {}
 
     def _take(self, result: Result) -> None:
         """From a worker thread: a result has come home."""
@@ -178,8 +179,6 @@ class Loop:
         for name in list(self.runner.running):
             self.runner.done(name)
 
-    # -- gathering --------------------------------------------------------------------------------------------
-
     def _gather(self, draft: Draft, working: WorkingTree, requests: Sequence[Request], now: datetime) -> float | None:
         """Everything that may have happened outside, into the draft. Seconds until a file may have settled."""
         person = self.parts.person()
@@ -206,6 +205,7 @@ class Loop:
                 )
             )
         self._in_hand(draft, working.differences)
+        self._keeps = {each.path: each.blob for each in working.differences if each.path.endswith("/.gitkeep")}
         door = self._door()
         self.live.coming = intake.coming(working.differences)
         waits.append(intake.from_files(draft, differences, whole, door, by_hand, now))
@@ -277,7 +277,15 @@ class Loop:
 
     def _door(self) -> Door:
         inbox = self.parts.rulebook.current.settings.inbox
-        return Door(self.parts.checkout, self.book, self.parts.new_hex, seconds(inbox.settle), inbox.max_bytes)
+        return Door(
+            checkout=self.parts.checkout,
+            tree=self.parts.ledger.snapshot(),
+            book=self.book,
+            keeps=self._keeps,
+            new_hex=self.parts.new_hex,
+            settle=seconds(inbox.settle),
+            max_bytes=inbox.max_bytes,
+        )
 
     def _draft(self, now: datetime) -> Draft:
         rulebook = self.parts.rulebook

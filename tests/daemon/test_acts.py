@@ -340,3 +340,17 @@ def test_a_restart_tries_a_held_agent_at_once(hq: Headquarters) -> None:
     with hq.daemon() as loop:
         settle(loop, lambda: not loop.live.tasks and not loop.live.holds)
     assert hq.folder("done")
+
+
+def test_a_folder_of_the_inbox_that_a_person_made_is_kept(hq: Headquarters) -> None:
+    with hq.daemon() as loop:
+        settle(loop)
+        hq.drop("article/one.md", "# One\n")
+        settle(loop, lambda: bool(loop.live.tasks))
+        hq.write("workspace/inbox/general/.gitkeep", "")
+        hq.drop("general/two.md", "# Two\n")
+        settle(loop, lambda: bool(hq.folder("done")))
+        settle(loop)
+    tracked = hq.git("ls-files", "workspace/inbox").splitlines()
+    assert {"workspace/inbox/article/.gitkeep", "workspace/inbox/general/.gitkeep"} <= set(tracked)
+    assert hq.clean() == ""
