@@ -100,6 +100,10 @@ class GitHistory:
     def blob(self, object_id: str) -> bytes:
         return self._repo.objects.blob(object_id)
 
+    def prefetch(self, object_ids: Sequence[str]) -> None:
+        """Reads objects ahead that will be asked for one by one."""
+        self._repo.objects.prefetch(object_ids)
+
     def size(self, object_id: str) -> int:
         return self._repo.objects.size(object_id)
 

@@ -7,7 +7,7 @@ import re
 import subprocess
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import IO, Any, TypeVar, cast
 
 from hqd.adapters.git import Git, GitFailed
@@ -17,6 +17,7 @@ RawTree = dict[bytes, tuple[bytes, bytes]]
 """Name -> (mode, binary object id), in git's order."""
 
 _TREES_KEPT = 4096
+_AHEAD = 400  # questions in one go: some 24 kB of a pipe's 64
 _BLOB_BYTES_KEPT = 16 << 20
 _BLOB_TOO_LARGE_TO_KEEP = 1 << 20
 
@@ -89,6 +90,34 @@ class Objects:
                 raise KeyError(oid)
             return int(words[2])
 
+    def prefetch(self, oids: Sequence[str]) -> None:
+        """Reads blobs and trees ahead, many in one go, into what is kept; ids that name nothing are passed over."""
+        with self._lock:
+            missing = [oid for oid in dict.fromkeys(oids) if oid not in self._blobs and oid not in self._trees]
+            for start in range(0, len(missing), _AHEAD):
+                try:
+                    self._read_ahead(missing[start : start + _AHEAD])
+                except (OSError, EOFError):
+                    self.close()  # answers may still be under way: the next question begins with a new reader
+                    return
+
+    def _read_ahead(self, oids: Sequence[str]) -> None:
+        """All questions first, then all answers; so few questions that they fit into a pipe."""
+        process = self._running()
+        to = cast(IO[bytes], process.stdin)
+        to.write(b"".join(b"contents " + oid.encode() + b"\n" for oid in oids))
+        to.flush()
+        for _oid in oids:
+            words = self._answer(process)
+            if words is None:
+                continue
+            data = self._content(process, words)
+            if words[1] == b"blob":
+                self._keep_blob(words[0].decode(), data)
+            elif words[1] == b"tree":
+                self._trees[words[0].decode()] = parse_tree(data, self._id_bytes)
+                _shorten(self._trees)
+
     def tree(self, oid: str) -> RawTree:
         """Raises KeyError where there is no such tree."""
         with self._lock:
@@ -147,30 +176,38 @@ class Objects:
                 self.close()
                 raise GitFailed(("cat-file",), -1, f"the object reader ended: {fault}") from fault
 
-    def _head(self, word: bytes, name: str) -> list[bytes] | None:
-        """Asks, and gives id, type and size of the answer; None where there is no such object."""
+    def _running(self) -> subprocess.Popen[bytes]:
         if self._process is None:
             self._process = self._git.start("cat-file", "--batch-command", env={"GIT_OPTIONAL_LOCKS": "0"})
-        process = self._process
-        to, back = cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+        return self._process
+
+    def _head(self, word: bytes, name: str) -> list[bytes] | None:
+        """Asks, and gives id, type and size of the answer; None where there is no such object."""
+        process = self._running()
+        to = cast(IO[bytes], process.stdin)
         to.write(word + name.encode("utf-8", "surrogateescape") + b"\n")
         to.flush()
-        head = back.readline()
+        return self._answer(process)
+
+    def _answer(self, process: subprocess.Popen[bytes]) -> list[bytes] | None:
+        head = cast(IO[bytes], process.stdout).readline()
         if not head.endswith(b"\n"):
             raise EOFError("no answer")
         words = head.split()
         return words if len(words) == 3 and words[2].isdigit() else None
 
-    def _ask(self, name: str) -> tuple[str, str, bytes] | None:
-        words = self._head(b"contents ", name)
-        if words is None or self._process is None:
-            return None
-        back = cast(IO[bytes], self._process.stdout)
+    def _content(self, process: subprocess.Popen[bytes], words: list[bytes]) -> bytes:
         size = int(words[2])
-        data = back.read(size + 1)
+        data = cast(IO[bytes], process.stdout).read(size + 1)
         if len(data) != size + 1:
             raise EOFError("a cut answer")
-        return words[0].decode(), words[1].decode(), data[:-1]
+        return data[:-1]
+
+    def _ask(self, name: str) -> tuple[str, str, bytes] | None:
+        words = self._head(b"contents ", name)
+        if words is None:
+            return None
+        return words[0].decode(), words[1].decode(), self._content(self._running(), words)
 
 
 def _shorten(kept: OrderedDict[str, Any]) -> None:

@@ -15,14 +15,15 @@ import re
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from hqd.adapters.history import GitHistory
 from hqd.codec import layout
-from hqd.codec.record import UnreadableRecord, read_record
-from hqd.model.record import Record
+from hqd.codec.record import UnreadableRecord, read_outputs
+from hqd.model.record import OutputRef
 from hqd.model.task import State
 from hqd.ports import Accepted, History, Tree
 
@@ -173,8 +174,10 @@ class SimilarIndex:
         indexed = {row[0] for row in database.execute("SELECT DISTINCT task FROM outputs WHERE day = ?", (day,))}
         for task in indexed - ended:
             self._forget(database, day, task)
-        for task in sorted(ended - indexed):
-            self._add(database, tree, day, task)
+        for task, playbook, outputs in self._outputs(tree, sorted(ended - indexed)):
+            for step, ref in sorted(outputs.items()):
+                if not ref.stale:
+                    self._add(database, (task, day, playbook, step, ref.blob))
 
     def _forget(self, database: sqlite3.Connection, day: str, task: str | None) -> None:
         ids = database.execute("SELECT id FROM outputs WHERE day = ? AND (? IS NULL OR task = ?)", (day, task, task))
@@ -182,37 +185,41 @@ class SimilarIndex:
             database.execute("DELETE FROM words WHERE rowid = ?", (row,))
             database.execute("DELETE FROM outputs WHERE id = ?", (row,))
 
-    def _add(self, database: sqlite3.Connection, tree: Tree, day: str, task: str) -> None:
-        record = newest_record(tree, task)
-        if record is None:
-            return
-        for step, ref in sorted(record.cursor.outputs.items()):
-            if ref.stale:
-                continue
-            try:
-                text = self._history.blob(ref.blob).decode("utf-8", "replace")[:MOST_CHARS]
-            except KeyError:
-                continue  # redacted
-            row = database.execute(
-                "INSERT INTO outputs (task, day, playbook, step, blob) VALUES (?, ?, ?, ?, ?)",
-                (task, day, record.cursor.playbook, step, ref.blob),
-            ).lastrowid
-            database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (row, text))
+    def _outputs(self, tree: Tree, tasks: Sequence[str]) -> list[tuple[str, str | None, Mapping[str, OutputRef]]]:
+        """Task, playbook and outputs by step, with everything that is needed of them read ahead."""
+        folders = [tree.entry(layout.runs_folder(task)) for task in tasks]
+        self._ahead([entry.id for entry in folders if entry is not None])
+        newest = {task: path for task in tasks if (path := _newest(tree, task)) is not None}
+        self._ahead([entry.id for path in newest.values() if (entry := tree.entry(path)) is not None])
+        found: list[tuple[str, str | None, Mapping[str, OutputRef]]] = []
+        for task, path in newest.items():
+            with contextlib.suppress(UnreadableRecord):
+                found.append((task, *read_outputs(tree.read(path) or b"", path)))
+        self._ahead([ref.blob for _task, _playbook, outputs in found for ref in outputs.values()])
+        return found
+
+    def _ahead(self, ids: Sequence[str]) -> None:
+        if isinstance(self._history, GitHistory):
+            self._history.prefetch(ids)
+
+    def _add(self, database: sqlite3.Connection, row: tuple[str | None, ...]) -> None:
+        """One output: task, day, playbook, step, blob."""
+        try:
+            text = self._history.blob(str(row[-1])).decode("utf-8", "replace")[:MOST_CHARS]
+        except KeyError:
+            return  # redacted
+        sql = "INSERT INTO outputs (task, day, playbook, step, blob) VALUES (?, ?, ?, ?, ?)"
+        number = database.execute(sql, row).lastrowid
+        database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, text))
 
 
-def newest_record(tree: Tree, task: str) -> Record | None:
-    """The newest record of a task; None where there is none that can be read."""
+def _newest(tree: Tree, task: str) -> str | None:
+    """The path of a task's newest record; None where it has none."""
     folder = layout.runs_folder(task)
     numbered = [
         (n, entry.name) for entry in tree.entries(folder) if (n := layout.record_number(entry.name)) is not None
     ]
-    if not numbered:
-        return None
-    path = f"{folder}/{max(numbered)[1]}"
-    try:
-        return read_record(tree.read(path) or b"", path)
-    except UnreadableRecord:
-        return None
+    return f"{folder}/{max(numbered)[1]}" if numbered else None
 
 
 def _days(tree: Tree, folder: str, depth: int) -> Iterator[tuple[str, str]]:

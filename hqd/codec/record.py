@@ -13,7 +13,7 @@ import tomli_w
 from pydantic import BaseModel, ValidationError
 
 from hqd.errors import Misconfigured
-from hqd.model.record import RECORD_VERSION, Record
+from hqd.model.record import RECORD_VERSION, OutputRef, Record
 
 _EMPTY: tuple[Any, ...] = (None, (), [], {})
 
@@ -34,6 +34,32 @@ def read_record(data: bytes, path: str = "record") -> Record:
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise UnreadableRecord(f"{path}: not a record: {error}", remedy=_RESTORE) from error
     return record_of(raw, path)
+
+
+def read_outputs(data: bytes, path: str = "record") -> tuple[str | None, dict[str, OutputRef]]:
+    """Playbook and outputs of a record's cursor, without reading the rest: for ten thousand records in a row.
+
+    What `write_record` writes has each table begin on a line of its own, and no line end inside a text. Raises
+    UnreadableRecord.
+    """
+    kept: list[str] = []
+    table = ""
+    try:
+        for line in data.decode("utf-8").splitlines():
+            if line.startswith("["):
+                table = line
+            wanted = table == "[cursor]" and line.startswith(("[cursor]", "playbook = "))
+            if wanted or table.startswith("[cursor.outputs") or (not table and line.startswith("v = ")):
+                kept.append(line)
+        raw = tomllib.loads("\n".join(kept))
+        if raw.get("v") != RECORD_VERSION:
+            record = read_record(data, path)
+            return record.cursor.playbook, record.cursor.outputs
+        cursor = raw.get("cursor", {})
+        outputs = {step: OutputRef.model_validate(ref) for step, ref in cursor.get("outputs", {}).items()}
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError, AttributeError) as error:
+        raise UnreadableRecord(f"{path}: not a record: {error}", remedy=_RESTORE) from error
+    return cursor.get("playbook"), outputs
 
 
 def record_of(raw: Mapping[str, Any], path: str = "record") -> Record:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from hqd.codec.record import UnreadableRecord, read_outputs, read_record, write_record
 from hqd.core.context.choose import DoesNotFit, choose
 from hqd.core.context.cut import cut, shortened
 from hqd.core.context.source import Candidate, Document, Layer, Text
@@ -17,7 +19,9 @@ from hqd.core.context.window import DEFAULT_BUDGET, Budget, budget_of
 from hqd.core.prompt import Parts, assemble
 from hqd.core.screen import flags
 from hqd.errors import Expected
+from hqd.model.record import Cursor, EventKind, OutputRef, Record
 from hqd.model.settings import AgentSettings
+from hqd.model.task import State
 
 TASK = {"title": "A task", "text": "Do it well.", "id": "t"}
 
@@ -193,3 +197,21 @@ def test_a_task_that_is_larger_than_the_window_is_a_named_failure() -> None:
     with pytest.raises(DoesNotFit, match="the task itself"):
         assemble(parts(facts=facts), (), lambda _each: Text(), Budget(1_000, window=2_000))
     assert assemble(parts(facts=facts), (), lambda _each: Text(), Budget(1_000)).text  # nobody has stated a limit
+
+
+def test_outputs_are_read_from_a_record_as_the_whole_record_says() -> None:
+    """Also where texts hold line ends, brackets and quotes."""
+    refs = {
+        name: OutputRef(path=f"{name}.md", blob="b" * 40, attempt=2, n=3, stale=name == "old")
+        for name in ("new", "old")
+    }
+    nasty = 'a\n[cursor.outputs.fake]\nblob = "x"\n"""\n'
+    cursor = Cursor(playbook="general", step="new", outputs=refs, answers={"q": nasty}, missing=nasty)
+    moment = datetime(2026, 1, 1, tzinfo=UTC)
+    record = Record(
+        event=EventKind.DONE, to=State.DONE, at=moment, message=nasty, n=4, hqd="0", host="h", round=1, cursor=cursor
+    )
+    data = write_record(record)
+    assert read_outputs(data) == (read_record(data).cursor.playbook, read_record(data).cursor.outputs)
+    with pytest.raises(UnreadableRecord):
+        read_outputs(b"v = 1\n[cursor.outputs.x]\nblob = \n")
