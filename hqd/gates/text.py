@@ -12,7 +12,6 @@ from hqd.gates import patterns
 from hqd.gates.kind import CannotJudge, GateKind, Params, Piece, Range, Verdict, View, counted, each, listed, shorten
 from hqd.model.gate import GateStatus
 
-
 MOST_SAID = 2000
 """Characters of a wanted text that a message repeats."""
 
