@@ -32,7 +32,7 @@ SCHEMA = 1
 
 Reranker = Callable[[str, Sequence[str]], Sequence[float]]
 
-MOST_TERMS = 32
+MOST_TERMS = 24
 """Words of a task that are looked for: the longest, which tell most."""
 
 MOST_CHARS = 200_000
