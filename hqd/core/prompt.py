@@ -77,7 +77,7 @@ def assemble(
     counter: str = ESTIMATE,
     without: Collection[str] = (),
 ) -> Prompt:
-    """The prompt with those of the candidates that fit. Raises DoesNotFit, Expected, ExpressionFault.
+    """The prompt with those of the candidates that fit. Raises Unusable, ExpressionFault.
 
     A counter's word on the whole prompt is the last: where it is above the budget, documents go until it is not.
     """

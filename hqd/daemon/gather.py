@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from hqd.codec import layout
+from hqd.core.context.choose import Unusable
 from hqd.core.context.tokens import ESTIMATE, Counter, estimate_tokens
 from hqd.core.context.window import budget_of
 from hqd.core.diagnosis import diagnose
@@ -18,7 +19,7 @@ from hqd.daemon.context.collect import collect
 from hqd.daemon.context.library import Library
 from hqd.daemon.job import Job
 from hqd.daemon.rulebook import PinnedFiles, Reader
-from hqd.errors import Expected, ExpressionFault
+from hqd.errors import Expected
 from hqd.ports import History, Similar, Tree
 
 
@@ -48,9 +49,7 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
     count = means.count or estimate_tokens
     try:
         return assemble(bare, found, means.library.load, budget, count, means.counter, without)
-    except ExpressionFault:
-        raise
-    except Expected as fault:
+    except Unusable as fault:
         raise MissingContext(fault.message) from fault
 
 

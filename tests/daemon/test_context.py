@@ -280,3 +280,32 @@ def test_what_is_shown_before_a_run_is_what_is_sent(tmp_path: Path, capfdbinary:
     (task,) = ended(hq)
     record = next(record for record in hq.records(task) if record.prompt)
     assert sent.decode().strip() == prompt(hq, record)
+
+
+def test_results_of_children_are_sent_each_under_its_name(tmp_path: Path) -> None:
+    """Also where two of them say the same; and the prompt is made again from the children's own records."""
+    parent = """
+name = "report"
+accepts = { tags = ["report"] }
+[[steps]]
+name = "parts"
+spawn = { each = "inputs.parts", title = "Part {{ item }}", body = "Write on {{ item }}." }
+[[steps]]
+name = "merge"
+agent = "worker"
+context = [{ children = true, required = true }]
+prompt_text = "Merge {{ children.parts | length }} parts that cost {{ cost }}."
+"""
+    hq = make(tmp_path, report=parent)
+    hq.drop("yearly.md", "---\ntags: [report]\ninputs: {parts: [north, south]}\n---\n# Yearly\n")
+    with hq.daemon() as loop:
+        settle(loop)
+    task = next(each for each in ended(hq) if "-yearly-" in each)
+    (manifest,) = manifests(hq, task)
+    sent = [each["heading"] for each in manifest["sources"] if each["source"].startswith("child:")]
+    assert [heading.split(" (")[0] for heading in sent] == ["Result of Part north", "Result of Part south"]
+    assert {each["status"] for each in manifest["sources"]} == {"kept"}
+    text = prompt(hq, next(record for record in hq.records(task) if record.prompt))
+    assert text.count("three good words") == 2
+    assert "Merge 2 parts" in text
+    assert rebuilt(hq, task) == 1

@@ -36,7 +36,11 @@ Wrap = Callable[[Candidate, str], str]
 """The section of a prompt in which a candidate's text is sent: what is counted is what is sent."""
 
 
-class DoesNotFit(Expected):
+class Unusable(Expected):
+    """A document that a playbook requires cannot be sent. Nothing was sent, nothing was spent."""
+
+
+class DoesNotFit(Unusable):
     """What a playbook requires is more than the budget. Nothing was sent, nothing was spent."""
 
 
@@ -73,7 +77,7 @@ def choose(
 ) -> tuple[Document, ...]:
     """What becomes of each candidate: the stable ones first, each part in the order of the prompt, dropped ones last.
 
-    `room`: tokens that are left for documents; `budget`: of the whole prompt. Raises DoesNotFit, and Expected for a
+    `room`: tokens that are left for documents; `budget`: of the whole prompt. Raises DoesNotFit, and Unusable for a
     required document that cannot be sent.
     """
     chosen, dropped = _united(candidates, without)
@@ -147,6 +151,8 @@ def _unwanted(each: Candidate, text: Text, kept: Sequence[Document], filling: _F
     problem = text.problem or (f"quarantined: {text.flags[0]}" if each.quarantine and text.flags else None)
     if problem is not None:
         return replace(_left_out(each, problem), flags=text.flags)
+    if each.result:
+        return None
     twin = next((one for one in kept if one.sent and one.chars is None and nearly_same(one.text, text.text)), None)
     if twin is None:
         return None
@@ -187,7 +193,7 @@ def _united(candidates: Sequence[Candidate], without: Collection[str]) -> tuple[
             dropped.append(_left_out(each, "left out on request"))
         elif each.problem is not None:
             if each.required:
-                raise Expected(f"{each.rule}: {each.source}: required, but {each.problem}")
+                raise Unusable(f"{each.rule}: {each.source}: required, but {each.problem}")
             dropped.append(_left_out(each, each.problem))
         elif each.source in best:
             dropped.append(_left_out(each, f"two rules for one document: {best[each.source].rule} has it already"))
@@ -198,10 +204,10 @@ def _united(candidates: Sequence[Candidate], without: Collection[str]) -> tuple[
 
 def _same_blobs(chosen: Sequence[Candidate]) -> tuple[list[Document], list[Candidate]]:
     """The same content under two names is sent once, under the name that comes first in worth."""
-    first: dict[tuple[str, str], Candidate] = {}
+    first: dict[tuple[str, ...], Candidate] = {}
     dropped, kept = [], []
     for each in sorted(chosen, key=lambda one: (not one.required, *_worth(one))):
-        known = first.setdefault((each.blob, each.form), each)
+        known = first.setdefault((each.source,) if each.result else (each.blob, each.form), each)
         if known is each:
             kept.append(each)
         else:
@@ -212,9 +218,9 @@ def _same_blobs(chosen: Sequence[Candidate]) -> tuple[list[Document], list[Candi
 def _required_text(each: Candidate, load: Load) -> Text:
     text = load(each)
     if text.problem is not None:
-        raise Expected(f"{each.rule}: {each.source}: required, but {text.problem}")
+        raise Unusable(f"{each.rule}: {each.source}: required, but {text.problem}")
     if each.quarantine and text.flags:
-        raise Expected(f"{each.rule}: {each.source}: required, but quarantined: {text.flags[0]}")
+        raise Unusable(f"{each.rule}: {each.source}: required, but quarantined: {text.flags[0]}")
     return text
 
 

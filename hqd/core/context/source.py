@@ -45,6 +45,11 @@ class Candidate:
     problem: str | None = None
     quarantine: bool = False
 
+    @property
+    def result(self) -> bool:
+        """A result of the task's own steps or children: sent also where another says the same."""
+        return self.source.startswith(("output:", "child:"))
+
 
 @dataclass(frozen=True, slots=True)
 class Text:
