@@ -25,6 +25,9 @@ from hqd.model.playbook import Playbook, Route, Step, StepKind
 from hqd.model.record import Event, Finding, Phase
 from hqd.model.task import State
 
+_At = tuple[Rules, Playbook, Step]
+"""Where a task stands: its pinned rules, its playbook, its step."""
+
 
 def next_move(task: Task, board: Board, now: datetime) -> Move:
     """What comes next. Never raises for what a task, a playbook or an expression says: that is a Park."""
@@ -62,13 +65,8 @@ def _ready(task: Task, board: Board, now: datetime) -> Move:
     return _claim(task, rules, playbook, step, ClaimStep(step.name, mode, task.cursor.agent))
 
 
-def _passed(task: Task, board: Board, now: datetime) -> Move:
-    rules, found = _place(task, board, now)
-    if isinstance(found, Park):
-        return found
-    playbook, step = found
-    if step is None:
-        return _lost_step(task)
+def _passed(task: Task, board: Board, now: datetime, at: _At) -> Move:
+    rules, playbook, step = at
     if recovery.no_progress(task.cursor):
         return Park(
             ParkReason.NO_PROGRESS,
@@ -80,40 +78,26 @@ def _passed(task: Task, board: Board, now: datetime) -> Move:
     following = _step_from(task, board, playbook, playbook.position(step.name) + 1, now)
     if following is None:
         return _end(task, playbook)
-    waits = _not_yet(task, board, now)
-    return waits or _claim(task, rules, playbook, following, ClaimStep(following.name, "first"))
+    first = ClaimStep(following.name, "first")
+    return _unless_early(first, task, board, now, (rules, playbook, following))
 
 
-def _failed(task: Task, board: Board, now: datetime) -> Move:
-    rules, found = _place(task, board, now)
-    if isinstance(found, Park):
-        return found
-    playbook, step = found
-    if step is None:
-        return _lost_step(task)
-    move = after_failure(task, rules, playbook, step)
-    if isinstance(move, ClaimStep):
-        waits = _not_yet(task, board, now)
-        return waits or _claim(task, rules, playbook, step, move)
-    return move
+def _failed(task: Task, board: Board, now: datetime, at: _At) -> Move:
+    return _unless_early(after_failure(task, *at), task, board, now, at)
 
 
-def _again(task: Task, board: Board, now: datetime) -> Move:
-    cursor = task.cursor
-    rules, found = _place(task, board, now)
-    if isinstance(found, Park):
-        return found
-    playbook, step = found
-    if step is None:
-        return _lost_step(task)
-    move = recovery.too_often(task, rules, playbook, step)
-    if isinstance(move, ClaimStep):
-        waits = _not_yet(task, board, now)
-        return waits or _claim(task, rules, playbook, step, move)
-    if move is not None:
+def _again(task: Task, board: Board, now: datetime, at: _At) -> Move:
+    step = at[2]
+    move = recovery.too_often(task, *at) or ClaimStep(step.name, "again", task.cursor.agent)
+    return _unless_early(move, task, board, now, at)
+
+
+def _unless_early(move: Move, task: Task, board: Board, now: datetime, at: _At) -> Move:
+    """The move; a claim only when nothing keeps the task waiting and no cap forbids it."""
+    if not isinstance(move, ClaimStep):
         return move
-    waits = _not_yet(task, board, now)
-    return waits or _claim(task, rules, playbook, step, ClaimStep(step.name, "again", cursor.agent))
+    rules, playbook, step = at
+    return _not_yet(task, board, now) or _claim(task, rules, playbook, step, move)
 
 
 def _claimed(task: Task, board: Board, now: datetime) -> Move:
@@ -132,12 +116,25 @@ def _parked(task: Task, board: Board, now: datetime) -> Move:
     return Wait(task.cursor.missing or "a human", "human")
 
 
+def _at_step(follow: Callable[[Task, Board, datetime, _At], Move]) -> Callable[[Task, Board, datetime], Move]:
+    """A phase that stands at a step: what `follow` says, unless playbook or step are not there any more."""
+
+    def move(task: Task, board: Board, now: datetime) -> Move:
+        rules, found = _place(task, board, now)
+        if isinstance(found, Park):
+            return found
+        playbook, step = found
+        return _lost_step(task) if step is None else follow(task, board, now, (rules, playbook, step))
+
+    return move
+
+
 _BY_PHASE: dict[Phase, Callable[[Task, Board, datetime], Move]] = {
     Phase.READY: _ready,
     Phase.CLAIMED: _claimed,
-    Phase.PASSED: _passed,
-    Phase.FAILED: _failed,
-    Phase.AGAIN: _again,
+    Phase.PASSED: _at_step(_passed),
+    Phase.FAILED: _at_step(_failed),
+    Phase.AGAIN: _at_step(_again),
     Phase.REVIEW: _review,
     Phase.ASKED: _asked,
     Phase.PARKED: _parked,
