@@ -11,6 +11,7 @@ from datetime import datetime
 
 from hqd.codec import layout
 from hqd.core.decide import park
+from hqd.core.gate_use import resolve_gates
 from hqd.core.moves import Park
 from hqd.core.routing import choose, inbox_folder
 from hqd.core.secret_scan import scan
@@ -22,6 +23,7 @@ from hqd.daemon.words import Seen, Speaker
 from hqd.model.board import Task
 from hqd.model.change import Act, Difference
 from hqd.model.failure import ParkReason
+from hqd.model.gate import GateSpec
 from hqd.model.problem import Problem, one_line
 from hqd.model.record import Event, EventKind, Via
 from hqd.model.task import State
@@ -42,6 +44,7 @@ class Door:
     book: Book
     keeps: Mapping[str, str | None]
     new_hex: Callable[[], str]
+    check_gate: Callable[[GateSpec], tuple[str, ...]]
     settle: float
     max_bytes: int
 
@@ -197,9 +200,12 @@ def _accept(
     author = speaker.person if speaker.via is Via.FILES else None
     acts, extra = _keep_folder(draft, path, acts, door)
     accepted = draft.happen(task, event, acts=acts, body=data, source=seen.source, author=author, extra=extra)
-    errors = [fault for fault in faults if fault.stops]
+    errors = [str(replace(fault, path=f"{task.id}.md")) for fault in faults if fault.stops]
+    named = draft.board.current.settings.gates
+    for gate in resolve_gates(document.header.gates, named):  # before anything is paid for
+        errors += [f"{task.id}.md: gates.{gate.name}: {wrong}" for wrong in door.check_gate(gate)]
     if errors:
-        missing = "; ".join(str(replace(fault, path=f"{task.id}.md")) for fault in errors[:3])
+        missing = "; ".join(errors[:3])
         draft.happen(accepted, park(ParkReason.BAD_TASK, missing, now, accepted))
     return None
 

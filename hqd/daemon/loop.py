@@ -283,6 +283,7 @@ class Loop:
             book=self.book,
             keeps=self._keeps,
             new_hex=self.parts.new_hex,
+            check_gate=lambda gate: self.parts.shop.gates(self.parts.rulebook.current).check(gate),
             settle=seconds(inbox.settle),
             max_bytes=inbox.max_bytes,
         )

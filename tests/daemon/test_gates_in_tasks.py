@@ -36,3 +36,16 @@ def test_a_tasks_own_gates_count(tmp_path: Path) -> None:
         task = only(loop)
         assert task.state.value == "blocked"
         assert "zebra" in (task.cursor.missing or "")
+
+
+def test_a_gate_that_cannot_be_is_named_before_anything_is_paid_for(tmp_path: Path) -> None:
+    hq = make(tmp_path)
+    hq.drop("mine.md", "---\ngates:\n  - {kind: word_count, mim: 3}\n  - no-such-gate\n---\n# Mine\n")
+    with hq.daemon() as loop:
+        settle(loop)
+        task = only(loop)
+    assert task.cursor.reason is not None
+    assert (task.state.value, task.cursor.reason.value) == ("blocked", "bad_task")
+    assert "mim" in (task.cursor.missing or "")
+    assert "no-such-gate" in (task.cursor.missing or "")
+    assert hq.events(task.id) == ["accepted", "parked"]
