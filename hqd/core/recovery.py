@@ -211,8 +211,8 @@ def _exhausted(cursor: Cursor, rungs: tuple[Rung, ...], step: Step) -> Park:
         reason = ParkReason.GATE_FAILED
     why = cursor.findings[0].text if cursor.findings else (cursor.missing or DEFAULTS[failure].tell)
     tries = sum(1 for entry in cursor.failures if entry.startswith(f"{step.name}:"))
-    times = f"{tries} failed attempts" if tries > 1 else "the attempt failed"
-    return Park(reason, f"step {step.name}: {times}: {_line(why)}")
+    times = f"{tries} failed attempts: " if tries > 1 else ""
+    return Park(reason, f"step {step.name}: {times}{_line(why)}")
 
 
 def _to_owner(cursor: Cursor, playbook: Playbook, step: Step) -> Move:
