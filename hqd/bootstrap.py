@@ -163,6 +163,9 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     rulebook = Rulebook(hq.history, rules_loader(plain), hq.private / "good-rules.json")
     rulebook.refresh(ledger.snapshot())
     settings = rulebook.current.settings
+    if settings.hq.hosts == "many":
+        message = 'hqd.toml: hq.hosts = "many" is not in force yet: two hosts would do the same work'
+        raise Misconfigured(message, remedy='say hosts = "one", and run one daemon')
     sparse = Sparse(writer)
     cache = cache_folder(env, host_id(hq.private))
     scratch = cache / "scratch"

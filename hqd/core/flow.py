@@ -202,6 +202,9 @@ def _step_from(task: Task, board: Board, playbook: Playbook, place: int, now: da
 
 
 def _claim(task: Task, rules: Rules, playbook: Playbook, step: Step, claim: ClaimStep) -> Move:
+    if task.document.header.repo or playbook.repo:
+        repo = task.document.header.repo or playbook.repo
+        return Park(ParkReason.NOT_IN_FORCE, f"repo = {repo!r}: work on other repositories is not in force yet")
     over = over_budget(task, rules, playbook, step)
     if over is not None:
         return Park(ParkReason.BUDGET, over + "; `hqd retry` begins a new round")
