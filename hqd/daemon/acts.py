@@ -241,6 +241,7 @@ def from_commits(
     reading: Reading,
     tree: Tree,
     old: Tree | None,
+    book: Book,
     speaker: Speaker,
     now: datetime,
 ) -> None:
@@ -251,9 +252,19 @@ def from_commits(
     for task_id, task in before.items():
         found = reading.tasks.get(task_id)
         if found is None:
-            _committed_end(draft, task, tree, old, speaker, now)
+            if not ended_by_hqd(task, tree, book):
+                _committed_end(draft, task, tree, old, speaker, now)
         elif found.blob != task.blob and found.n == task.n and task_id not in reading.astray:
             words.edit(draft, found, speaker, now, seen=Seen())
+
+
+def ended_by_hqd(task: Task, tree: Tree, book: Book) -> bool:
+    """Whether a task that left the open folders has a record of its end: no person's act, but hqd's own work.
+
+    So it is where a crash came between main's move and the note of it, and where another clone's work was pulled.
+    """
+    record = book.newest(tree, task.id)
+    return record is not None and not record.to.open
 
 
 def _committed_move(draft: Draft, task: Task, recorded: State, speaker: Speaker, now: datetime) -> None:

@@ -193,7 +193,7 @@ class Loop:
         }
         if self._foreign is not None:
             before, reading, old = self._foreign
-            acts.from_commits(draft, before, reading, tree, old, by_git, now)
+            acts.from_commits(draft, before, reading, tree, old, self.book, by_git, now)
         gone = self._gone_for(working.differences)
         table = acts.Desk(self.parts.checkout, self.book, settle, inbox.max_bytes, gone)
         differences = tuple(each for each in working.differences if each.path not in self._obstacles.paths)

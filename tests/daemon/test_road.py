@@ -214,3 +214,19 @@ review = { land = "never" }
         assert hq.ask(loop, "approve", "piece").ok
         settle(loop)
     assert hq.folder("done")
+
+
+def test_a_tip_mark_that_a_crash_left_behind_makes_no_persons_act_of_hqds_own_work(tmp_path: Path) -> None:
+    """hqd died after main had moved and before it noted the new tip: the task that ended then was not cancelled."""
+    hq = make(tmp_path)
+    hq.drop("hello.md")
+    with hq.daemon() as loop:
+        settle(loop)
+        accepted = hq.git("log", "--format=%H", "--grep=Hqd-Event: accepted")
+        loop.parts.see_tip(accepted)
+    task = hq.folder("done")[0][:-3]
+    events = hq.events(task)
+    with hq.daemon() as loop:
+        settle(loop)
+    assert events == hq.events(task)
+    assert hq.folder("dropped") == []

@@ -262,11 +262,12 @@ class GitLedger:
         return None if entry is None else (entry.mode, entry.id)
 
     def _close_move(self, tip: str, kept: Kept) -> None:
-        self._writer.journal.end()
+        """Notes first, the journal last: a crash between them finishes the move once more, which does no harm."""
         self._left_alone.update(dict.fromkeys(kept))
         marks = self._writer.marks
         marks.set_written_out(WrittenOut(tip, {**marks.written_out().kept, **kept}))
         marks.set_tip(tip)
+        self._writer.journal.end()
 
     def _contains(self, tip: str, commit: str) -> bool:
         if tip == commit:
