@@ -23,11 +23,11 @@ from typing import Any
 from hqd.bootstrap import context_means, open_hq
 from hqd.codec import layout
 from hqd.codec.record import write_record
+from hqd.core.batch import blob_id
 from hqd.core.context.source import Candidate, Text
 from hqd.core.context.tokens import estimate_tokens
 from hqd.core.context.window import Budget
 from hqd.core.prompt import Parts, Prompt, assemble
-from hqd.daemon.batch import blob_id
 from hqd.daemon.gather import prompt
 from hqd.daemon.job import Job
 from hqd.daemon.rulebook import pin_of

@@ -37,7 +37,7 @@ from hqd.daemon.loop import Loop
 from hqd.daemon.parts import Display, Parts
 from hqd.daemon.rulebook import Reader, Rulebook
 from hqd.daemon.workshop import Workshop
-from hqd.errors import Misconfigured, NotAnHQ, RepositoryBusy
+from hqd.errors import Misconfigured, RepositoryBusy
 from hqd.gates.asking import Asker
 from hqd.gates.cache import Verdicts
 from hqd.gates.calibration import committed
@@ -92,14 +92,6 @@ def open_hq(root: Path, env: Mapping[str, str]) -> Iterator[Hq]:
         yield Hq(root, repository, GitHistory(repository), GitBranches(repository), env)
     finally:
         repository.close()
-
-
-def find_root(start: Path) -> Path:
-    """The nearest folder at or above `start` with an hqd.toml. Raises NotAnHQ."""
-    for folder in (start, *start.parents):
-        if (folder / layout.SETTINGS).is_file():
-            return folder
-    raise NotAnHQ(start)
 
 
 def branch_of(root: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hqd.codec import layout
+from hqd.core.batch import blob_id
 from hqd.model.change import Entry
 from hqd.ports import Tree
 
@@ -66,13 +66,6 @@ def edits(root: Path, tree: Tree, object_format: str) -> tuple[Edit, ...]:
 def left_alone(name: str) -> bool:
     """What editors leave behind; never configuration."""
     return name.startswith(".") or name.endswith(("~", ".swp", ".swx", ".tmp", ".bak", ".orig", ".rej"))
-
-
-def blob_id(data: bytes, object_format: str) -> str:
-    """git's id of a blob."""
-    made = hashlib.new(object_format, b"blob %d\0" % len(data), usedforsecurity=False)
-    made.update(data)
-    return made.hexdigest()
 
 
 def _on_disk(root: Path, object_format: str) -> Iterator[tuple[str, str]]:

@@ -14,7 +14,7 @@ from hqd.codec.shapes import shape
 from hqd.codec.toml_lines import Toml, read_toml
 from hqd.model.failure import Failure
 from hqd.model.playbook import RESERVED_TARGETS, STEP_NAME, Playbook, Step, StepKind
-from hqd.model.problem import Place, Problem, inside, spell
+from hqd.model.problem import Place, Problem, spell
 from hqd.model.spelling import meant
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,79}")
@@ -148,12 +148,3 @@ class _Reading:
         elif name in names:
             self.fault(place, f"a second step named {name} (the first in line {names[name]})", "choose another name")
         names.setdefault(name, line)
-
-
-def place_of_step(toml: Toml, name: str) -> Place:
-    """Where a step stands in its file; the list of steps where there is none of that name."""
-    steps = inside(toml.values, "steps")
-    for index, step in enumerate(steps if isinstance(steps, list) else ()):
-        if inside(step, "name") == name:
-            return ("steps", index)
-    return ("steps",)

@@ -12,9 +12,9 @@ from datetime import datetime
 
 from hqd.codec import layout
 from hqd.codec.note import read_answer
+from hqd.core.batch import blob_id
 from hqd.core.secret_scan import scan
 from hqd.daemon import words
-from hqd.daemon.batch import blob_id
 from hqd.daemon.book import Book, Reading
 from hqd.daemon.draft import Draft
 from hqd.daemon.words import Seen, Speaker

@@ -6,7 +6,6 @@ person is answered, no notification leaves.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,16 +16,12 @@ from hqd.codec.hold import hold_message, write_hold
 from hqd.codec.message import message
 from hqd.codec.note import write_note, write_result
 from hqd.codec.record import write_record
+from hqd.core.batch import blob_id
 from hqd.core.evolve import evolve
 from hqd.model.board import Task
 from hqd.model.change import Act, Transition
 from hqd.model.record import Event, EventKind, Hold, Person, Record
 from hqd.model.task import State
-
-
-def blob_id(data: bytes) -> str:
-    """git's object id of a blob (SHA-1 repositories)."""
-    return hashlib.sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

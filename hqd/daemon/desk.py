@@ -21,8 +21,6 @@ from hqd.model.names import slug_of
 from hqd.model.record import Via
 from hqd.model.task import State
 
-LANDING_WORDS = frozenset({"approve"})
-
 
 def find(tasks: dict[str, Task], name: str) -> Task:
     """An open task by id, unique prefix of its id, slug, or alias. Raises Usage naming what fits."""

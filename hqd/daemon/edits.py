@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from hqd.codec import layout
+from hqd.core.batch import blob_id
 from hqd.core.secret_scan import scan
-from hqd.daemon.batch import blob_id
 from hqd.daemon.draft import Draft
 from hqd.daemon.rulebook import Rulebook, pin_of
 from hqd.daemon.words import Speaker

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from hqd.codec import layout
+from hqd.core.batch import blob_id
 from hqd.core.decide import park
 from hqd.core.gate_use import resolve_gates
 from hqd.core.moves import Park
 from hqd.core.routing import choose, inbox_folder
 from hqd.core.secret_scan import scan
 from hqd.daemon import words
-from hqd.daemon.batch import blob_id
 from hqd.daemon.book import Book, new_task
 from hqd.daemon.draft import Draft
 from hqd.daemon.words import Seen, Speaker

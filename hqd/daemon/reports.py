@@ -6,8 +6,8 @@ from datetime import datetime
 
 from hqd.codec import layout
 from hqd.core import circuit
+from hqd.core.batch import blob_id
 from hqd.core.decide import hold_for
-from hqd.daemon.batch import blob_id
 from hqd.daemon.draft import Draft
 from hqd.daemon.values import Values
 from hqd.model.attempt import Report

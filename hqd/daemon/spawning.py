@@ -10,10 +10,10 @@ from collections.abc import Collection
 from datetime import datetime
 
 from hqd.codec import layout
+from hqd.core.batch import blob_id
 from hqd.core.decide import SpawnTasks, park
 from hqd.core.secret_scan import redact
 from hqd.core.spawn import Child
-from hqd.daemon.batch import blob_id
 from hqd.daemon.book import new_task
 from hqd.daemon.draft import Draft
 from hqd.daemon.intake import Door, free_id

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from hqd.daemon.batch import blob_id
+from hqd.core.batch import blob_id
 from tests.acceptance.conftest import Shop
 from tests.acceptance.oracle import all_records
 from tests.acceptance.processes import drop, in_state, run, start, stop, task_of, tree, until
