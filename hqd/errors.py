@@ -141,6 +141,22 @@ class ForgeUnavailable(Temporary):
         self.wait = wait
 
 
+class RemoteUnavailable(Temporary):
+    """A git remote cannot be asked now. `cause`: down, timeout."""
+
+    def __init__(self, cause: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.cause = cause
+
+
+class RemoteRefused(Expected):
+    """A git remote said no. `cause`: credentials, missing (no such repository, or hidden), policy."""
+
+    def __init__(self, cause: str, message: str, *, remedy: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.cause = cause
+
+
 class AlreadyRunning(Temporary):
     """Another hqd holds this HQ."""
 

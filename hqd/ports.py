@@ -20,6 +20,7 @@ from hqd.model.gate import Changed, Files, GateResult, GateSpec, Subject
 from hqd.model.playbook import Step
 from hqd.model.program import Ran
 from hqd.model.record import ReviewState, Work
+from hqd.model.remote import Pushed, RefUpdate
 from hqd.model.review import Check, MergeStyle, Permission, RateState, Review, ReviewItem, ReviewRequest
 
 
@@ -267,6 +268,23 @@ class RemoteForge(Protocol):
 
     def rate(self) -> RateState:
         """What is known of the forge's limits, without asking."""
+
+
+class Remote(Protocol):
+    """Another copy of a repository: origin of the HQ, or where a target repository lives. Called from any thread.
+
+    Every method may raise RemoteUnavailable (later, perhaps) and RemoteRefused (not like this).
+    """
+
+    @property
+    def url(self) -> str:
+        """For people: without user, password or token."""
+
+    def fetch(self) -> Mapping[str, str]:
+        """Brings the objects of all branches here; full ref name on the remote -> commit. Moves no local branch."""
+
+    def push(self, updates: Sequence[RefUpdate]) -> tuple[Pushed, ...]:
+        """Sets refs on the remote, each by compare-and-swap; one answer for each, in order."""
 
 
 class Notifier(Protocol):

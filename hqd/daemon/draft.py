@@ -28,6 +28,7 @@ class Draft:
     holds: dict[str, Hold]
     starts: list[tuple[Start, Task]] = field(default_factory=list)
     replies: dict[str, Reply] = field(default_factory=dict)  # by request id
+    deferred: set[str] = field(default_factory=set)  # requests that a later turn answers
     consumed: list[str] = field(default_factory=list)  # reports, by nonce
     problems: dict[str, Problem] = field(default_factory=dict)  # path -> problem found in this turn
     restore: list[Act] = field(default_factory=list)

@@ -31,6 +31,7 @@ from hqd.daemon.live import Live
 from hqd.daemon.merging import Merging
 from hqd.daemon.news import tell
 from hqd.daemon.obstacles import PATIENCE, Obstacles
+from hqd.daemon.outside import Outsides
 from hqd.daemon.parts import Parts
 from hqd.daemon.runner import Opened, Result, Runner
 from hqd.daemon.schedules import Schedules
@@ -39,7 +40,7 @@ from hqd.daemon.values import Values
 from hqd.daemon.words import Speaker
 from hqd.errors import CannotCommit, PathsInUse, RepositoryBusy, StaleHead
 from hqd.model.board import Board, Slots, Task
-from hqd.model.change import Difference, WorkingTree
+from hqd.model.change import WorkingTree
 from hqd.model.duration import seconds
 from hqd.model.problem import Problem
 from hqd.model.record import Hold, Via
@@ -64,13 +65,13 @@ class Loop:
         self.kin = Kin(self.book)
         self.schedules = Schedules(parts.history)
         self.merging = Merging(parts, self.live)
+        self.outsides = Outsides(parts.outsides)
         self.runner = Runner(parts.executor, parts.shop, parts.forge, self._take)
         self.on_result: Callable[[], None] = lambda: None
         self.results: dict[str, Result] = {}
         self.whole: set[str] = set()  # paths that arrived whole, as the watcher saw
         self.stopping = False
         self.idle = False
-        self._gone: dict[str, float] = {}
         self._foreign: Foreign | None = None
         self._reviewed = 0.0
         self._obstacles = Obstacles()
@@ -93,6 +94,7 @@ class Loop:
         self.live.started = remembered(self.live.tasks.values())
         self._new_day(self.parts.clock.now())
         self.merging.open()
+        self.outsides.open(self.live, lambda: self.on_result())
 
     def turn(self) -> float:
         """Looks, decides, appends, acts; seconds until it wants to be called again."""
@@ -117,6 +119,7 @@ class Loop:
     def _turn(self, now: datetime) -> float:
         if self._history_held():
             return 1.0
+        self.outsides.before(now)
         working = self.parts.checkout.look()
         self._busy(working.busy, working.busy_message)
         if working.busy is not None and working.busy != "index_lock":
@@ -154,11 +157,17 @@ class Loop:
             and not self.runner.running
             and not self.results
             and self.live.busy is None
+            and not self.outsides.busy
             and resting(self.live, now)
         )
         soon = [seconds(self.parts.rulebook.current.settings.hq.rescan)]
         soon += [PATIENCE] if self._obstacles.paths else []
-        moments = (*alarms(self.live), *self.schedules.alarms(), *([rate] if rate is not None else ()))
+        moments = (
+            *alarms(self.live),
+            *self.schedules.alarms(),
+            *self.outsides.alarms(),
+            *([rate] if rate is not None else ()),
+        )
         soon += [max(0.02, (at - now).total_seconds()) for at in moments if at > now]
         return min(soon) if wait is None else min(*soon, max(0.02, wait))
 
@@ -194,7 +203,7 @@ class Loop:
         if self._foreign is not None:
             before, reading, old = self._foreign
             acts.from_commits(draft, before, reading, tree, old, self.book, by_git, now)
-        gone = self._gone_for(working.differences)
+        gone = self._obstacles.gone_for(working.differences)
         table = acts.Desk(self.parts.checkout, self.book, settle, inbox.max_bytes, gone)
         differences = tuple(each for each in working.differences if each.path not in self._obstacles.paths)
         waits = [acts.from_files(draft, differences, whole, table, by_hand, now)]
@@ -204,7 +213,7 @@ class Loop:
                     draft, differences, tree, self.parts.checkout, self.parts.rulebook, settle, by_hand, now
                 )
             )
-        self._in_hand(draft, working.differences)
+        self._obstacles.in_hand(draft, working.differences)
         self._keeps = {each.path: each.blob for each in working.differences if each.path.endswith("/.gitkeep")}
         door = self._door()
         self.live.coming = intake.coming(working.differences)
@@ -213,8 +222,9 @@ class Loop:
         intake.from_tree(draft, tree, door, by_git, now, touched)
         for merged in self.merging.merged:
             landings.say(draft, merged, now)
+        self.outsides.gather(draft, requests, now)
         for request in requests:
-            if request.id not in draft.replies:
+            if request.id not in draft.replies and request.id not in draft.deferred:
                 desk.serve(draft, request, now, self._obstacles.tasks)
         self._finish(draft, now)
         if not self.stopping:
@@ -243,27 +253,6 @@ class Loop:
                     draft.spent += result.usage.cost or 0.0
             elif task is not None and task.cursor.claim is not None and task.cursor.claim.nonce == result.nonce:
                 draft.happen(task, reports.opened(task, result.review, result.gates, now))
-
-    def _in_hand(self, draft: Draft, differences: Sequence[Difference]) -> None:
-        """Tasks whose file or note a person is changing wait until that is done."""
-        changed = {each.path for each in differences} | set(self._obstacles.paths)
-        waiting = {
-            task.id: "a person is changing its file"
-            for task in draft.tasks.values()
-            if task.n == (draft.board.tasks[task.id].n if task.id in draft.board.tasks else -1)
-            and (layout.task_path(task.id, task.state) in changed or layout.note_path(task.id) in changed)
-        }
-        draft.problems |= self._obstacles.problems(
-            {each.path for each in differences if each.kind == "modified" and not each.staged}
-        )
-        draft.board = replace(draft.board, waiting={**waiting, **self._obstacles.waiting()})
-
-    def _gone_for(self, differences: Sequence[Difference]) -> dict[str, float]:
-        """For how many seconds each deleted file has been missing: editors delete and write anew."""
-        now = time.monotonic()
-        gone = {each.path for each in differences if each.kind == "deleted"}
-        self._gone = {path: self._gone.get(path, now) for path in gone}
-        return {path: now - since for path, since in self._gone.items()}
 
     # -- deciding and writing ---------------------------------------------------------------------------------
 
@@ -335,6 +324,7 @@ class Loop:
             began = each.before.cursor.since if each.before is not None else None
             probed(live, each.event, began, now, self.parts.rulebook.current.settings.agents)
         self.merging.follow(draft.batch.written)
+        self.outsides.committed(draft.batch.written, now)
         known = draft.now_board().known
         for start, task in draft.starts:
             self._start(start, draft.tasks.get(task.id, task), commits[-1], known, now)

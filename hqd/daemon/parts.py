@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hqd.daemon.batch import Written
+from hqd.daemon.outside import Outside
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.workshop import Workshop
 from hqd.model.record import Person
@@ -50,3 +51,4 @@ class Parts:
     see_tip: Callable[[str], None]
     upkeep: Callable[[float], object]  # called now and then with a steady clock's seconds
     followed: Callable[[Tree], None]  # main or folders may have changed: sparse patterns and the like
+    outsides: Sequence[Outside] = ()

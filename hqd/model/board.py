@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from hqd.model.lesson import Lesson
 from hqd.model.playbook import Playbook, Step
 from hqd.model.record import Cursor, Event, Hold, Pin
 from hqd.model.settings import Settings
@@ -16,11 +17,12 @@ from hqd.model.task import State, TaskDocument
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Settings and playbooks of one pin: what a task runs under."""
+    """Settings, playbooks and lessons of one pin: what a task runs under."""
 
     pin: Pin
     settings: Settings
     playbooks: Mapping[str, Playbook]
+    lessons: tuple[Lesson, ...] = ()  # in force (shadow, warn or enforce), by id
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,148 @@
+"""Adapters made from settings: agents, gates, copies, context, notifications, and the loader of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+
+from hqd.adapters.environment import passing
+from hqd.adapters.history import GitHistory
+from hqd.adapters.programs import LocalPrograms
+from hqd.adapters.repository import GitRepository
+from hqd.adapters.secrets import EnvironmentSecrets
+from hqd.bootstrap.opening import Hq
+from hqd.check import check_reader
+from hqd.codec import layout
+from hqd.daemon.context.library import Library
+from hqd.daemon.gather import Means
+from hqd.daemon.parts import Display
+from hqd.daemon.rulebook import Reader, Rulebook
+from hqd.errors import Misconfigured
+from hqd.gates.asking import Asker
+from hqd.gates.cache import Verdicts
+from hqd.gates.calibration import committed
+from hqd.gates.kind import Doors
+from hqd.gates.plugins import installed
+from hqd.gates.registry import Registry, no_calibration
+from hqd.model.board import Rules
+from hqd.model.problem import Problem
+from hqd.model.record import Pin
+from hqd.model.settings import Settings
+from hqd.ports import Agent, Copies, Gates, Notifier
+
+
+def rules_loader(gates: Gates) -> Callable[[Reader, Pin], tuple[Rules | None, tuple[Problem, ...]]]:
+    """Reads and checks the rules of a pin; None where anything stops them."""
+
+    def load(reader: Reader, pin: Pin) -> tuple[Rules | None, tuple[Problem, ...]]:
+        report = check_reader(reader, gates.check)
+        if report.config.newer:
+            first = next(problem for problem in report.problems if problem.stops)
+            raise Misconfigured(str(first), remedy="upgrade hqd")
+        if not report.ok or report.config.settings is None:
+            return None, report.problems
+        return Rules(pin, report.config.settings, report.config.by_name), report.problems
+
+    return load
+
+
+def context_means(root: Path, history: GitHistory) -> Means:
+    """What prompts are gathered with, for the daemon and for whoever looks at what it would send."""
+    from hqd.adapters.similar_index import SimilarIndex, rerankers
+
+    return Means(history, Library(history), SimilarIndex(root / layout.CACHE / "similar.sqlite", history, rerankers()))
+
+
+def agent_adapters(
+    root: Path,
+    env: Mapping[str, str],
+    found: EnvironmentSecrets,
+    settings: Settings,
+    scratch: Path,
+    stack: ExitStack,
+) -> dict[str, Agent]:
+    """One adapter for each provider. Importing them loads no SDK."""
+    from hqd.adapters.agents.anthropic import AnthropicAgent
+    from hqd.adapters.agents.command import CommandAgent
+    from hqd.adapters.agents.prices import table
+    from hqd.adapters.agents.replay import ReplayAgent
+    from hqd.core.expressions import compile_expression
+
+    prices = {**table(), **settings.prices}
+    anthropic = AnthropicAgent(env, found, prices)
+    stack.callback(anthropic.close)
+    return {
+        "anthropic": anthropic,
+        "command": CommandAgent(env, found, prices, scratch),
+        "replay": ReplayAgent(root, compile_expression, prices),
+    }
+
+
+def gate_registry(
+    env: Mapping[str, str],
+    settings: Settings | None,
+    agents: Mapping[str, Agent] | None,
+    read: Callable[[str], bytes | None] | None = None,
+    known: frozenset[str] = frozenset(),
+    verdicts: Verdicts | None = None,
+) -> Gates:
+    """The gate catalogue with plug-ins; with `settings`, its named gates and judges work too.
+
+    `read` gives files of main: the calibrations by which judges earned `enforce`.
+    """
+    asks = None
+    if settings is not None and agents is not None:
+        asks = Asker(settings.agents, lambda each: agents[each.provider])
+    doors = Doors(programs=LocalPrograms(), env=env, asks=asks, known_secrets=tuple(known))
+    return Registry(
+        doors=doors,
+        plugins=installed(),
+        named=settings.gates if settings is not None else None,
+        calibrations=committed(read) if read is not None else no_calibration,
+        cache=verdicts,
+    )
+
+
+def gates_of(hq: Hq, agents: Mapping[str, Agent], found: EnvironmentSecrets) -> Callable[[Rules], Gates]:
+    """The registry of each pin's rules; hqd.toml may change its named gates while tasks are under way."""
+    kept: dict[Pin, Gates] = {}
+    verdicts = Verdicts(folder=hq.root / layout.CACHE / "gates")
+
+    def read(path: str) -> bytes | None:
+        return hq.history.tree(hq.repository.tip()).read(path)
+
+    def gates(rules: Rules) -> Gates:
+        made = kept.get(rules.pin)
+        if made is None:
+            if len(kept) > 20:
+                kept.clear()
+            made = gate_registry(hq.env, rules.settings, agents, read, found.known(), verdicts)
+            kept[rules.pin] = made
+        return made
+
+    return gates
+
+
+def copies_of(repository: GitRepository, cache: Path, env: Mapping[str, str], settings: Settings) -> Copies:
+    from hqd.adapters.copies import PooledCopies
+
+    return PooledCopies(repository, cache / "copies", env, settings.repos, sparse=settings.hq.sparse)
+
+
+def notifier_of(
+    rulebook: Rulebook,
+    found: EnvironmentSecrets,
+    env: Mapping[str, str],
+    root: Path,
+    display: Display,
+    stack: ExitStack,
+    *,
+    quiet: bool,
+) -> Notifier:
+    from hqd.adapters.notify import Notifications
+
+    rules = (lambda: ()) if quiet else (lambda: rulebook.current.settings.notify)
+    notifications = Notifications(rules, LocalPrograms(), found, passing(env), root, display.note)
+    stack.callback(notifications.close)
+    return notifications

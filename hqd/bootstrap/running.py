@@ -1,0 +1,184 @@
+"""The whole daemon, wired: every port gets its adapter here."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hqd.adapters.branches.leftovers import clear as clear_leftovers
+from hqd.adapters.checkout import GitCheckout
+from hqd.adapters.environment import passing
+from hqd.adapters.git import GitFailed
+from hqd.adapters.instance import host_id, only_instance
+from hqd.adapters.ledger import GitLedger, Writer
+from hqd.adapters.ledger.upkeep import Upkeep, prepare
+from hqd.adapters.local_forge import LocalForge
+from hqd.adapters.programs import LocalPrograms
+from hqd.adapters.secrets import EnvironmentSecrets
+from hqd.adapters.sparse import Sparse
+from hqd.bootstrap.making import (
+    agent_adapters,
+    context_means,
+    copies_of,
+    gate_registry,
+    gates_of,
+    notifier_of,
+    rules_loader,
+)
+from hqd.bootstrap.opening import Hq, SystemClock, cache_folder, open_hq
+from hqd.bootstrap.outsides import outsides_of
+from hqd.codec import layout
+from hqd.daemon import spool
+from hqd.daemon.accepted import Accepted
+from hqd.daemon.loop import Loop
+from hqd.daemon.parts import Display, Parts
+from hqd.daemon.rulebook import Rulebook
+from hqd.daemon.workshop import Workshop
+from hqd.errors import Misconfigured, RepositoryBusy
+from hqd.model.record import Person
+from hqd.ports import Tree
+
+WORKERS = 1000
+"""Threads at most; how many really run is `limits.concurrency`, which may change while hqd runs."""
+
+
+_PERSON_FOR = 10.0
+"""Seconds for which the git identity of this checkout is taken as it was."""
+
+
+@contextmanager
+def daemon(root: Path, env: Mapping[str, str], display: Display, *, quiet: bool = False) -> Iterator[Loop]:
+    """The whole daemon for the HQ at `root`, ready for `open` and `turn`. `quiet`: tells nobody, starts no work.
+
+    Raises AlreadyRunning, NotAnHQ, Misconfigured.
+    """
+    with ExitStack() as stack:
+        hq = stack.enter_context(open_hq(root, env))
+        stack.enter_context(only_instance(hq.private))
+        yield _assemble(hq, env, display, stack, quiet=quiet)
+
+
+def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack, *, quiet: bool) -> Loop:
+    repository = hq.repository
+    prepare(repository)
+    writer = Writer(repository)
+    stack.callback(writer.close)
+    clear_leftovers(repository)
+    ledger = stack.enter_context(GitLedger(writer))
+    upkeep = Upkeep(repository, ledger)
+    stack.callback(upkeep.close)
+    checkout = GitCheckout(repository, writer, ledger.finish)
+    found = EnvironmentSecrets(env)
+    plain = gate_registry(env, None, None)
+    rulebook = Rulebook(hq.history, rules_loader(plain), hq.private / "good-rules.json")
+    rulebook.refresh(ledger.snapshot())
+    settings = rulebook.current.settings
+    if settings.hq.hosts == "many":
+        message = 'hqd.toml: hq.hosts = "many" is not in force yet: two hosts would do the same work'
+        raise Misconfigured(message, remedy='say hosts = "one", and run one daemon')
+    sparse = Sparse(writer)
+    cache = cache_folder(env, host_id(hq.private))
+    scratch = cache / "scratch"
+    scratch.mkdir(parents=True, exist_ok=True)
+    agents = agent_adapters(hq.root, env, found, settings, scratch, stack)
+    shop = Workshop(
+        agents=agents,
+        gates=gates_of(hq, agents, found),
+        copies=copies_of(repository, cache, env, settings),
+        branches=hq.branches,
+        history=hq.history,
+        secrets=found.known,
+        accepted=Accepted(hq.history),
+        context=context_means(hq.root, hq.history),
+        programs=LocalPrograms(),
+        environment=passing(env),
+        vault=found,
+        scratch=scratch,
+    )
+    executor = ThreadPoolExecutor(WORKERS, thread_name_prefix="hqd-worker")
+    stack.callback(executor.shutdown, wait=False, cancel_futures=True)
+
+    cone: list[object] = [None]  # what the sparse checkout was last brought in line with
+
+    def followed(tree: Tree) -> None:
+        """A folder that a person makes is to be in the checkout at once: git refuses `git add` of what is outside."""
+        mode, day = rulebook.current.settings.hq.sparse, datetime.now(UTC).date()
+        if (mode, day, _folders(hq.root, tree)) == cone[0]:
+            return
+        try:
+            sparse.apply(mode, day)
+        except RepositoryBusy:
+            return  # the next turn tries again
+        except GitFailed as fault:
+            display.note(f"the sparse checkout stays as it is: {fault.message}")
+        cone[0] = (mode, day, _folders(hq.root, tree))
+
+    outsides = () if quiet else outsides_of()
+    for outside in outsides:
+        stack.callback(outside.close)
+    parts = Parts(
+        ledger=ledger,
+        checkout=checkout,
+        history=hq.history,
+        branches=hq.branches,
+        rulebook=rulebook,
+        executor=executor,
+        shop=shop,
+        forge=LocalForge(hq.branches),
+        notifier=notifier_of(rulebook, found, env, hq.root, display, stack, quiet=quiet),
+        display=display,
+        clock=SystemClock(),
+        private=hq.private,
+        host=host_id(hq.private),
+        pid=os.getpid(),
+        seed=secrets.token_hex(16),
+        person=_remembered(hq.person),
+        new_hex=lambda: secrets.token_hex(3),
+        last_tip=ledger.last_seen,
+        see_tip=ledger.mark_seen,
+        upkeep=upkeep.tick,
+        followed=followed,
+        outsides=outsides,
+    )
+    return Loop(parts)
+
+
+def _folders(root: Path, tree: Tree) -> object:
+    """What tells that the folders at the top or in workspace/ are others than before, at the price of two stats."""
+    found: list[object] = []
+    for folder in ("", layout.WORKSPACE):
+        found.append(tuple(entry.name for entry in tree.entries(folder) if entry.is_folder))
+        try:
+            found.append((root / folder).stat().st_mtime_ns)
+        except OSError:
+            found.append(None)
+    return tuple(found)
+
+
+def answer_without_daemon(root: Path, env: Mapping[str, str], display: Display) -> None:
+    """Answers the requests that lie in the spool, without starting any work. Raises AlreadyRunning."""
+    with daemon(root, env, display, quiet=True) as loop:
+        loop.stopping = True
+        loop.open()
+        for _turn in range(50):
+            loop.turn()
+            if not spool.waiting(loop.parts.private):
+                return
+
+
+def _remembered(ask: Callable[[], Person]) -> Callable[[], Person]:
+    """Asking git who works here costs two processes; every turn wants to know."""
+    known: list[tuple[float, Person]] = []
+
+    def person() -> Person:
+        if not known or time.monotonic() - known[0][0] > _PERSON_FOR:
+            known[:] = [(time.monotonic(), ask())]
+        return known[0][1]
+
+    return person
