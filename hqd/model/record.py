@@ -139,6 +139,7 @@ class ReviewState(Value):
     answered: tuple[str, ...] = ()  # ids of review items that an agent was given
     approved: bool = False
     gone_since: datetime | None = None
+    audit: bool = False  # of an output that gates have stopped: a word on it is a label, nothing of it lands
 
 
 class Best(Value):
@@ -283,6 +284,7 @@ class Event(Value):
     review: ReviewState | None = None
     items: tuple[str, ...] = ()  # ids of review items in this feedback
     landed: str | None = None  # the commit that landed the work
+    head: str | None = None  # the tip of the branch that a person's word on a review was said of
 
 
 class Record(Event):
