@@ -67,7 +67,17 @@ def say(draft: Draft, merged: Merged, now: datetime) -> None:
 
 
 def landed_event(task: Task, commit: str, by: str, via: Via | None, now: datetime) -> Event:
-    return Event(event=EventKind.LANDED, to=State.QUEUE, at=now, by=by, via=via, step=task.cursor.step, landed=commit)
+    head = task.cursor.review.head if task.cursor.review is not None else None
+    return Event(
+        event=EventKind.LANDED,
+        to=State.QUEUE,
+        at=now,
+        by=by,
+        via=via,
+        step=task.cursor.step,
+        landed=commit,
+        head=head,
+    )
 
 
 def under_review(tasks: Iterable[Task]) -> list[Task]:

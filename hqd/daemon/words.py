@@ -80,7 +80,7 @@ def drop(
     seen: Seen = Seen(),
 ) -> str:
     """Cancels an open task; its file goes to dropped/, its work stays on its branch."""
-    event = _word(EventKind.DROPPED, State.DROPPED, speaker, now, message=why or None)
+    event = _word(EventKind.DROPPED, State.DROPPED, speaker, now, message=why or None, head=_head(task))
     _happen(draft, task, event, speaker, seen)
     return f"{task.id}: dropped"
 
@@ -141,6 +141,7 @@ def request_changes(
         outcome=None,
         findings=(Finding(source=f"human:{speaker.name}", text=text.strip(), step=task.cursor.step),),
         children=steps_from(playbook, target),
+        head=_head(task),
     )
     _happen(draft, task, event, speaker, Seen())
     return f"{task.id}: back to step {target}"
@@ -148,7 +149,9 @@ def request_changes(
 
 def approve_flow(draft: Draft, task: Task, speaker: Speaker, now: datetime) -> str:
     """Approval that lands nothing (`land = "never"`, or no work): the flow goes on."""
-    event = _word(EventKind.FEEDBACK, State.QUEUE, speaker, now, step=task.cursor.step, outcome=Outcome.PASSED)
+    event = _word(
+        EventKind.FEEDBACK, State.QUEUE, speaker, now, step=task.cursor.step, outcome=Outcome.PASSED, head=_head(task)
+    )
     _happen(draft, task, event, speaker, Seen())
     return f"{task.id}: approved"
 
@@ -166,6 +169,7 @@ def reject(draft: Draft, task: Task, speaker: Speaker, now: datetime, text: str)
         reason=ParkReason.REVIEW_REJECTED,
         missing=f"{speaker.name} rejected it: {text.strip() or 'no reason given'}",
         findings=(Finding(source=f"human:{speaker.name}", text=text.strip()),) if text.strip() else (),
+        head=_head(task),
     )
     _happen(draft, task, event, speaker, Seen())
     return f"{task.id}: rejected; retry it or drop it"
@@ -209,6 +213,11 @@ def _playbook_now(draft: Draft, task: Task) -> Playbook | None:
 def _choices(draft: Draft, task: Task) -> tuple[str, ...]:
     step = draft.board.step_of(task)
     return step.ask.choices if step is not None and step.ask is not None else ()
+
+
+def _head(task: Task) -> str | None:
+    """What of the work the person had before them; labels of outputs rest on it."""
+    return task.cursor.review.head if task.state is State.REVIEW and task.cursor.review is not None else None
 
 
 def _word(kind: EventKind, to: State, speaker: Speaker, now: datetime, **fields: Any) -> Event:
