@@ -285,6 +285,9 @@ class Event(Value):
     items: tuple[str, ...] = ()  # ids of review items in this feedback
     landed: str | None = None  # the commit that landed the work
     head: str | None = None  # the tip of the branch that a person's word on a review was said of
+    audit: float | None = None  # share of gate-stopped outputs that people are shown; this one is where `to` is review
+    sample: float | None = None  # share of reviews that people are asked for; this one was not where it `finished`
+    label: Literal["accepted", "rejected"] | None = None  # a person's word on an audited output
 
 
 class Record(Event):
