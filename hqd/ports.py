@@ -204,6 +204,9 @@ class RemoteForge(Protocol):
     called again after a crash: what creates something looks first whether it is there.
     """
 
+    def login(self) -> str:
+        """Whose the token is: what this account said is hqd's own."""
+
     def open_review(self, wanted: ReviewRequest) -> Review:
         """Opens a pull request, or gives the one that is open for this branch already, as it is."""
 

@@ -97,6 +97,7 @@ class Work(Value):
     head: str | None = None
     patch: str | None = None
     files: tuple[str, ...] = ()
+    repo: str | None = None  # of `[repos.*]`, whose commits these are; None: the HQ
 
 
 class Finding(Value):
@@ -137,8 +138,13 @@ class ReviewState(Value):
     number: int | None = None
     url: str | None = None
     answered: tuple[str, ...] = ()  # ids of review items that an agent was given
-    approved: bool = False
+    approved: bool = False  # by people, with nothing missing: what `land` says may be done with `head`
+    approvers: tuple[str, ...] = ()  # whose word that was
     gone_since: datetime | None = None
+    closed_since: datetime | None = None  # seen closed on the forge, and not landed
+    asked: tuple[str, ...] = ()  # of `answered`: given to an agent, whose answer is not up for review yet
+    replies: dict[str, str] = Field(default_factory=dict)  # item -> the commit that answers it; of the last answer
+    reminded: datetime | None = None
     audit: bool = False  # of an output that gates have stopped: a word on it is a label, nothing of it lands
 
 
@@ -206,6 +212,7 @@ class Cursor(Value):
     best: dict[str, Best] = Field(default_factory=dict)
     last: dict[str, str] = Field(default_factory=dict)  # step -> path of the last output, failed or not
     patch: str | None = None  # the last failed attempt's patch, for `retry` to go on from
+    repo: str | None = None  # the target repository that `base` and `head` are commits of; None: the HQ
     base: str | None = None  # where the task's branch began
     head: str | None = None  # its accepted tip
     files: tuple[str, ...] = ()  # what its accepted work changed

@@ -59,7 +59,7 @@ def test_a_review_is_opened_as_a_draft_and_found_by_its_branch(forge: Scene) -> 
     opened = forge.remote.open_review(WANTED)
     assert (opened.title, opened.body, opened.branch, opened.base) == ("A title", "What was asked", "hqd/T-1", "main")
     assert (opened.head, opened.draft, opened.status, opened.fork) == (head, True, ReviewStatus.OPEN, False)
-    assert opened.author.login == "hqd-bot"
+    assert opened.author.login == forge.remote.login() == "hqd-bot"
     found = forge.remote.find_review("hqd/T-1")
     assert found is not None
     assert found.number == opened.number

@@ -39,6 +39,11 @@ class GiteaForge:
         self._http, self._at = http, f"/repos/{repo}"
         self._me: str | None = None
 
+    def login(self) -> str:
+        if self._me is None:
+            self._me = str(self._http.get("/user").data["login"])
+        return self._me
+
     def open_review(self, wanted: ReviewRequest) -> Review:
         there = self._open_one(wanted.branch)
         if there is not None:
@@ -138,11 +143,10 @@ class GiteaForge:
         return f"comment-{there.id}"
 
     def _marked(self, number: int, marker: str) -> marks.Comment | None:
-        if self._me is None:
-            self._me = str(self._http.get("/user").data["login"])
+        me = self.login()
         rows = self._list(f"/issues/{number}/comments")
         mine = (
-            marks.Comment(str(said["id"]), said.get("body") or "", words.account(said.get("user")).login == self._me)
+            marks.Comment(str(said["id"]), said.get("body") or "", words.account(said.get("user")).login == me)
             for said in rows
         )
         return marks.marked(mine, marker)

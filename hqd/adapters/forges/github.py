@@ -51,6 +51,11 @@ class GitHubForge:
         self._http, self._owner, self._at, self._check_runs = http, repo.partition("/")[0], f"/repos/{repo}", check_runs
         self._me = login
 
+    def login(self) -> str:
+        if self._me is None:
+            self._me = str(self._http.get("/user").data["login"])
+        return self._me
+
     def open_review(self, wanted: ReviewRequest) -> Review:
         there = self._open_one(wanted.branch)
         if there is not None:
@@ -158,7 +163,7 @@ class GitHubForge:
         return f"comment-{there.id}"
 
     def _marked(self, number: int, marker: str) -> marks.Comment | None:
-        me = self._login()
+        me = self.login()
         rows = self._list(f"/issues/{number}/comments")
         mine = (
             marks.Comment(str(said["id"]), said.get("body") or "", mine=words.account(said.get("user")).login == me)
@@ -255,11 +260,6 @@ class GitHubForge:
 
     def _list(self, path: str, query: Params | None = None, rows: str = "") -> Iterator[Any]:
         return self._http.pages(self._at + path, {"per_page": _PAGE, **(query or {})}, rows)
-
-    def _login(self) -> str:
-        if self._me is None:
-            self._me = str(self._http.get("/user").data["login"])
-        return self._me
 
     def _graphql(self, query: str, variables: dict[str, Any]) -> Any:
         """GraphQL answers 200 with `errors`; on a server of one's own it is beside `/api/v3`."""

@@ -38,6 +38,11 @@ class GitLabForge:
         self._http, self._at = http, f"/projects/{quote(repo.strip('/'), safe='')}"
         self._me: str | None = None
 
+    def login(self) -> str:
+        if self._me is None:
+            self._me = str(self._http.get("/user").data["username"])
+        return self._me
+
     def open_review(self, wanted: ReviewRequest) -> Review:
         there = self._open_one(wanted.branch)
         if there is not None:
@@ -137,10 +142,9 @@ class GitLabForge:
         return f"note-{there.id}"
 
     def _marked(self, number: int, marker: str) -> marks.Comment | None:
-        if self._me is None:
-            self._me = str(self._http.get("/user").data["username"])
+        me = self.login()
         mine = (
-            marks.Comment(str(said["id"]), said.get("body") or "", words.account(said.get("author")).login == self._me)
+            marks.Comment(str(said["id"]), said.get("body") or "", words.account(said.get("author")).login == me)
             for said in self._notes(number)
         )
         return marks.marked(mine, marker)
