@@ -18,7 +18,6 @@ from hqd.adapters.git import GitFailed
 from hqd.adapters.instance import host_id, only_instance
 from hqd.adapters.ledger import GitLedger, Writer
 from hqd.adapters.ledger.upkeep import Upkeep, prepare
-from hqd.adapters.local_forge import LocalForge
 from hqd.adapters.programs import LocalPrograms
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.adapters.sparse import Sparse
@@ -33,6 +32,7 @@ from hqd.bootstrap.making import (
 )
 from hqd.bootstrap.opening import Hq, SystemClock, cache_folder, open_hq
 from hqd.bootstrap.outsides import outsides_of
+from hqd.bootstrap.places import places_of
 from hqd.codec import layout
 from hqd.daemon import spool
 from hqd.daemon.accepted import Accepted
@@ -87,11 +87,12 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     scratch = cache / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     agents = agent_adapters(hq.root, env, found, settings, scratch, stack)
+    places = places_of(hq)
     shop = Workshop(
         agents=agents,
         gates=gates_of(hq, agents, found),
         copies=copies_of(repository, cache, env, settings),
-        branches=hq.branches,
+        places=places,
         history=hq.history,
         secrets=found.known,
         accepted=Accepted(hq.history),
@@ -126,11 +127,10 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         ledger=ledger,
         checkout=checkout,
         history=hq.history,
-        branches=hq.branches,
+        places=places,
         rulebook=rulebook,
         executor=executor,
         shop=shop,
-        forge=LocalForge(hq.branches),
         notifier=notifier_of(rulebook, found, env, hq.root, display, stack, quiet=quiet),
         display=display,
         clock=SystemClock(),

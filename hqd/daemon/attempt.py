@@ -59,8 +59,8 @@ def _gates_only(found: Made, shop: Workshop, stop: threading.Event, progress: Pr
         copy = None
         if "command" in repr([spec.kind for spec in specs]) or any("command" in repr(spec.params) for spec in specs):
             progress("copy")
-            head = job.task.cursor.head or job.snapshot
-            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.task.document.header.repo, head))
+            head = job.task.cursor.head or job.main
+            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.repo, head))
         progress("gates")
         found.gates = shop.gates(job.rules).run(specs, _subject(found, shop, copy, stop))
     if stop.is_set():
@@ -84,8 +84,7 @@ def _agent(found: Made, shop: Workshop, stop: threading.Event, progress: Progres
         copy = None
         if job.files:
             progress("copy")
-            base = job.task.cursor.head or job.task.cursor.base or job.snapshot
-            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.task.document.header.repo, base))
+            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.repo, job.tip))
             _lay_patch(job, copy, own)
         progress("agent")
         found.answer = _ask(found, shop, copy, schema, stop, progress)
@@ -110,7 +109,7 @@ def _program(found: Made, shop: Workshop, stop: threading.Event, progress: Progr
         return _judge(found, shop, stop)
     schema = gather.schema(job, PinnedFiles(shop.history, job.rules.pin))
     progress("copy")
-    with shop.copies.borrow(job.task.id, job.task.document.header.repo, job.snapshot) as copy:
+    with shop.copies.borrow(job.task.id, job.repo, job.main) as copy:
         progress("program")
         found.answer = answer = program.act(job, shop, copy.path, _known(found), stop)
         found.text = answer.text
@@ -231,7 +230,6 @@ def _examine(
 def _deliver(found: Made, shop: Workshop, copy: Copy | None) -> Report | None:
     """Brings the attempt's files home as commits that no branch names yet; refuses what agents may not touch."""
     job = found.job
-    base = job.task.cursor.head or job.task.cursor.base or job.snapshot
     trailer = f"{job.step.name}: {job.task.document.title}\n\nHqd-Work: {job.task.id}\n"
     if copy is not None:
         found.work = copy.collect(trailer)
@@ -243,9 +241,9 @@ def _deliver(found: Made, shop: Workshop, copy: Copy | None) -> Report | None:
             return report(found, shop, Outcome.FAILED, Failure.POLICY, message)
     if job.step.deliver is not None:
         path = compile_text(job.step.deliver).render(_known(found)).strip()
-        head = found.work.head if found.work is not None and found.work.head else base
+        head = found.work.head if found.work is not None and found.work.head else job.tip
         try:
-            made = shop.branches.commit_files(
+            made = shop.places(job.repo).branches.commit_files(
                 job.task.id,
                 head,
                 {path: found.text.encode()},
@@ -255,7 +253,7 @@ def _deliver(found: Made, shop: Workshop, copy: Copy | None) -> Report | None:
         except Expected as fault:
             return report(found, shop, Outcome.FAILED, Failure.POLICY, f"deliver {path}: {fault.message}")
         files = tuple(dict.fromkeys([*(found.work.files if found.work else ()), path]))
-        found.work = Work(base=base, head=made, files=files)
+        found.work = Work(base=job.tip, head=made, files=files, repo=job.repo)
     return None
 
 
@@ -264,7 +262,7 @@ def _protected(path: str, job: Job) -> bool:
     name = path.rsplit("/", 1)[-1].lower()
     if name in (".gitattributes", ".gitmodules"):
         return True
-    if job.task.document.header.repo is not None:
+    if job.repo is not None:
         return False
     lowered = path.lower()
     return lowered == "hqd.toml" or lowered.startswith(("workspace/", "playbooks/", "lessons/"))
@@ -280,21 +278,21 @@ def _known(found: Made) -> dict[str, Any]:
 
 def _subject(found: Made, shop: Workshop, copy: Copy | None, stop: threading.Event) -> Subject:
     job, work = found.job, found.work
-    base = job.task.cursor.head or job.task.cursor.base or job.snapshot
+    branches, base = shop.places(job.repo).branches, job.tip
     head = work.head if work is not None and work.head else base
     if job.step.kind in (StepKind.GATE, StepKind.REVIEW):
         base = job.task.cursor.base or base  # they look at all that the task has done
     moved = head != base
-    found.diff = shop.branches.diff(base, head, 400_000)[0] if moved else ""
+    found.diff = branches.diff(base, head, 400_000)[0] if moved else ""
     return Subject(
         output=found.text,
         data=found.data,
         task_text=job.task.document.text,
         facts=_known(found),
-        files=shop.branches.files(head),
-        base=shop.branches.files(base),
-        sources=shop.branches.files(job.snapshot),
-        changed=shop.branches.changed(base, head) if moved else (),
+        files=branches.files(head),
+        base=branches.files(base),
+        sources=shop.places(None).branches.files(job.snapshot),
+        changed=branches.changed(base, head) if moved else (),
         diff=found.diff,
         accepted=_accepted(job, shop),
         cwd=copy.path if copy is not None else None,

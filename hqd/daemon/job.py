@@ -8,6 +8,7 @@ from datetime import datetime
 
 from hqd.core.budget import attempt_dollars, attempt_tokens
 from hqd.core.decide import attempt_seconds
+from hqd.core.place import repo_of
 from hqd.model.board import Rules, Task
 from hqd.model.playbook import Playbook, Step
 from hqd.model.record import Event
@@ -72,6 +73,21 @@ class Job:
     @property
     def settings(self) -> AgentSettings | None:
         return self.rules.settings.agents.get(self.agent) if self.agent is not None else None
+
+    @property
+    def repo(self) -> str | None:
+        """The target repository that the work goes to; None: the HQ."""
+        return repo_of(self.task, self.playbook)
+
+    @property
+    def main(self) -> str:
+        """The commit of main, in the HQ or the target repository, that the task's work is to be built on."""
+        return self.snapshot if self.repo is None else self.task.cursor.base or self.snapshot
+
+    @property
+    def tip(self) -> str:
+        """What an attempt starts from: the accepted work so far, else where the branch began, else main."""
+        return self.task.cursor.head or self.task.cursor.base or self.snapshot
 
     @property
     def files(self) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from hqd.core.landing import Evidence, Gone, Landed, Moved, Waiting, verdict
 from hqd.daemon.draft import Draft
+from hqd.daemon.places import Places
 from hqd.daemon.spool import Reply
 from hqd.errors import Conflict, Expected
 from hqd.model.board import Board, Task
@@ -94,11 +95,20 @@ def under_review(tasks: Iterable[Task]) -> list[Task]:
     ]
 
 
-def check(draft: Draft, branches: Branches, grace: str, now: datetime) -> None:
+def check(draft: Draft, places: Places, grace: str, now: datetime) -> None:
     """Looks at every open review once: landed, moved by a person, gone, or waiting."""
-    reviews = under_review(draft.tasks.values())
-    if not reviews:
-        return
+    by_repo: dict[str | None, list[Task]] = {}
+    for task in under_review(draft.tasks.values()):
+        by_repo.setdefault(task.cursor.repo, []).append(task)
+    for repo, reviews in by_repo.items():
+        try:
+            place = places(repo)
+        except Expected:
+            continue  # not in hqd.toml any more: `status` says so, and the reviews wait
+        _check(draft, reviews, place.branches, grace, now)
+
+
+def _check(draft: Draft, reviews: Sequence[Task], branches: Branches, grace: str, now: datetime) -> None:
     asked = {task.id: (review.base, review.head) for task in reviews if (review := task.cursor.review) is not None}
     landed = branches.landed(asked)
     staged: bool | None = None

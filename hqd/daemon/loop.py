@@ -66,7 +66,7 @@ class Loop:
         self.schedules = Schedules(parts.history)
         self.merging = Merging(parts, self.live)
         self.outsides = Outsides(parts.outsides)
-        self.runner = Runner(parts.executor, parts.shop, parts.forge, self._take)
+        self.runner = Runner(parts.executor, parts.shop, self._take)
         self.on_result: Callable[[], None] = lambda: None
         self.results: dict[str, Result] = {}
         self.whole: set[str] = set()  # paths that arrived whole, as the watcher saw
@@ -234,7 +234,7 @@ class Loop:
         if self._foreign is not None or time.monotonic() - self._reviewed > self._poll():
             self._reviewed = time.monotonic()
             grace = self.parts.rulebook.current.settings.forge.branch_grace
-            landings.check(draft, self.parts.branches, grace, now)
+            landings.check(draft, self.parts.places, grace, now)
         given = [wait for wait in waits if wait is not None]
         return min(given) if given else None
 

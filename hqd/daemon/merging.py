@@ -23,13 +23,19 @@ class Merging:
         self._parts = parts
         self._live = live
         self.merged: list[Merged] = []
-        self._unpointed: dict[str, str] = {}
+        self._unpointed: dict[str, tuple[str | None, str]] = {}  # task -> repository, tip
 
     def open(self) -> None:
         """A crash may have come between a record and its branch: those branches are set now."""
         for task in self._live.tasks.values():
-            if task.cursor.head is not None and self._parts.branches.kept(task.id) != task.cursor.head:
-                self._unpointed[task.id] = task.cursor.head
+            if task.cursor.head is None:
+                continue
+            try:
+                kept = self._parts.places(task.cursor.repo).branches.kept(task.id)
+            except Expected:
+                continue  # its repository is not in hqd.toml any more; the flow says so
+            if kept != task.cursor.head:
+                self._unpointed[task.id] = (task.cursor.repo, task.cursor.head)
         self.point()
 
     def follow(self, written: Sequence[Written]) -> None:
@@ -38,14 +44,14 @@ class Merging:
             if each.after is None or each.before is None or each.after.cursor.head is None:
                 continue
             if each.after.cursor.head != each.before.cursor.head:
-                self._unpointed[each.after.id] = each.after.cursor.head
+                self._unpointed[each.after.id] = (each.after.cursor.repo, each.after.cursor.head)
         self.point()
 
     def point(self) -> None:
         """Sets what is still to be set; a branch that a person has moved is left to the review check."""
-        for task_id, head in list(self._unpointed.items()):
+        for task_id, (repo, head) in list(self._unpointed.items()):
             try:
-                self._parts.branches.point(task_id, head)
+                self._parts.places(repo).branches.point(task_id, head)
             except RepositoryBusy:
                 continue  # checked out somewhere, or its ref is locked: the next turn tries again
             except Expected as fault:
@@ -62,7 +68,7 @@ class Merging:
             except HqdError:
                 continue  # the desk says so
             if landings.lands(task, board) and task.cursor.review is not None:
-                head = self._parts.branches.tip(task.id) or task.cursor.review.head
+                head = self._parts.places(task.cursor.repo).branches.tip(task.id) or task.cursor.review.head
                 fault = self.merge(task, head, request.person, request.id, now)
                 if fault is not None:
                     spool.answer(self._parts.private, request.id, Reply(False, fault.message, fault.remedy))
@@ -72,7 +78,7 @@ class Merging:
     ) -> Expected | None:
         """Merges into main; what stands in the way for good is returned, what may pass is raised."""
         try:
-            commit = landings.merge(task, head, self._parts.branches, self._parts.ledger, person, now)
+            commit = landings.merge(task, head, self._parts.places(None).branches, self._parts.ledger, person, now)
         except (Temporary, CannotCommit):
             raise
         except Expected as fault:

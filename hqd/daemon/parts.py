@@ -10,10 +10,11 @@ from typing import Protocol
 
 from hqd.daemon.batch import Written
 from hqd.daemon.outside import Outside
+from hqd.daemon.places import Places
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.workshop import Workshop
 from hqd.model.record import Person
-from hqd.ports import Branches, Checkout, Clock, Forge, History, Ledger, Notifier, Tree
+from hqd.ports import Checkout, Clock, History, Ledger, Notifier, Tree
 
 
 class Display(Protocol):
@@ -33,11 +34,10 @@ class Parts:
     ledger: Ledger
     checkout: Checkout
     history: History
-    branches: Branches
+    places: Places
     rulebook: Rulebook
     executor: Executor
     shop: Workshop
-    forge: Forge
     notifier: Notifier
     display: Display
     clock: Clock

@@ -20,7 +20,6 @@ from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import GateResult
 from hqd.model.playbook import StepKind
 from hqd.model.record import ReviewState
-from hqd.ports import Forge
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +49,9 @@ class Running:
 class Runner:
     """`start` from the loop only; results come by `deliver`, called from worker threads."""
 
-    def __init__(self, executor: Executor, shop: Workshop, forge: Forge, deliver: Callable[[Result], None]) -> None:
+    def __init__(self, executor: Executor, shop: Workshop, deliver: Callable[[Result], None]) -> None:
         self._executor = executor
         self._shop = shop
-        self._forge = forge
         self._deliver = deliver
         self.running: dict[str, Running] = {}
 
@@ -109,7 +107,7 @@ class Runner:
                 return checked
             gates = checked.gates
         try:
-            review = self._forge.open(job.task, job.step, job.snapshot, job.now)
+            review = self._shop.places(job.repo).forge.open(job.task, job.step, job.snapshot, job.now)
             return Opened(job.task.id, job.nonce, review, gates)
         except HqdError as fault:
             return _ended(job, Outcome.FAILED, Failure.TRANSIENT, fault.message)

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from hqd.daemon.accepted import Accepted
 from hqd.daemon.gather import Means
+from hqd.daemon.places import Places
 from hqd.model.board import Rules
-from hqd.ports import Agent, Branches, Copies, Gates, History, Programs, Secrets
+from hqd.ports import Agent, Copies, Gates, History, Programs, Secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +20,7 @@ class Workshop:
     agents: Mapping[str, Agent]  # provider -> agent
     gates: Callable[[Rules], Gates]
     copies: Copies
-    branches: Branches
+    places: Places
     history: History
     secrets: Callable[[], Collection[str]]
     accepted: Accepted

@@ -90,7 +90,7 @@ def test_a_task_that_breaks_its_worker_again_and_again_is_put_aside(tmp_path: Pa
     hq.drop("hello.md")
     with hq.daemon() as loop:
         shop = dataclasses.replace(loop.parts.shop, agents={"replay": Breaks()})
-        loop.runner = Runner(loop.parts.executor, shop, loop.parts.forge, loop.inbox.put)
+        loop.runner = Runner(loop.parts.executor, shop, loop.inbox.put)
         settle(loop, lambda: bool(loop.live.tasks) and only(loop).state.value == "blocked")
         task = only(loop)
     assert task.cursor.reason is not None
