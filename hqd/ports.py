@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 from hqd.model.attempt import Answer, Question
-from hqd.model.board import Task
 from hqd.model.change import Act, Entry, Transition, WorkingTree
+from hqd.model.corpus import Corpus, Past, PastEvent
 from hqd.model.gate import Changed, Files, GateResult, GateSpec, Subject
-from hqd.model.playbook import Step
+from hqd.model.opening import Opening
 from hqd.model.program import Ran
-from hqd.model.record import ReviewState, Work
+from hqd.model.record import Record, ReviewState, Work
 from hqd.model.remote import Pushed, RefUpdate
 from hqd.model.review import Check, MergeStyle, Permission, RateState, Review, ReviewItem, ReviewRequest
 
@@ -90,6 +90,28 @@ class History(Protocol):
 
     def messages(self, since: str | None, paths: Sequence[str] = (), limit: int = 0) -> Iterator[tuple[str, str]]:
         """(commit, message) of main's first-parent line, newest first, down to and without `since`."""
+
+
+class Archive(Protocol):
+    """All of an HQ's history, for what measures it. Reads git, keeps an index under .hqd/ that may be thrown away.
+
+    A revision is any name of a commit; None: main. Every method raises KeyError for one that names no commit.
+    """
+
+    def past(self, revision: str | None = None) -> Past:
+        """Every event and every change of files up to `revision`, in first-parent order."""
+
+    def corpus(self, revision: str | None = None, label_days: float = 14.0) -> Corpus:
+        """Every output of a finished attempt up to `revision`, with its label as it was known there.
+
+        Edits and reverts count for `label_days` after the landing.
+        """
+
+    def texts(self, blobs: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+        """(id, content) of each, in any order, each id once; None where it is not here (redacted, shallow)."""
+
+    def record(self, event: PastEvent) -> Record:
+        """The whole record, cursor and all. Raises UnreadableRecord, KeyError."""
 
 
 class Copy(Protocol):
@@ -188,12 +210,17 @@ class Branches(Protocol):
 
 
 class Forge(Protocol):
-    """Where people review: `local`, or a server. Called from worker threads."""
+    """Where people review the work of one repository: `local`, or a server. Called from worker threads."""
 
-    def open(self, task: Task, step: Step, snapshot: str, now: datetime) -> ReviewState:
-        """Opens the pull request of a task's accepted work, or finds the one that is open already.
+    @property
+    def server(self) -> RemoteForge | None:
+        """The repository on its server; None: `local`, where people decide by words and by git."""
 
-        Raises Temporary (try again) or Expected.
+    def open(self, wanted: Opening) -> ReviewState:
+        """Opens the pull request of a task's accepted work, or brings the one that is there up to date.
+
+        May be called again after a crash at any moment: it looks first what is there. Raises Temporary (try again),
+        BranchMoved (a person's commits and the work went different ways), ForgeRefused, RemoteRefused or Expected.
         """
 
 
