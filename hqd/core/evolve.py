@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hqd.core import backoff, transitions
+from hqd.core import backoff, review_state, transitions
 from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import GateStatus
@@ -289,7 +289,7 @@ def _resumed(cursor: Cursor, event: Event) -> Cursor:
         stalled_tokens=0,
         borne=event.borne if event.borne is not None else cursor.borne,
         wall=0.0,
-        review=None,
+        review=review_state.kept(cursor.review),
         playbook=event.playbook or cursor.playbook,
         patch=cursor.patch if not back else None,
     )
@@ -312,19 +312,19 @@ def _answered(cursor: Cursor, event: Event) -> Cursor:
 
 def _review_opened(cursor: Cursor, event: Event) -> Cursor:
     gates = {result.name: result.status.value for result in event.gates} or cursor.gates
-    return _with(cursor, phase=Phase.REVIEW, review=event.review, gates=gates, claim=None)
+    review = review_state.opened(cursor.review, event.review)
+    return _with(cursor, phase=Phase.REVIEW, review=review, gates=gates, claim=None)
 
 
 def _feedback(cursor: Cursor, event: Event) -> Cursor:
     """A person's word on the review: approval, changes requested, or news of the branch (stays in review)."""
-    answered = (*(cursor.review.answered if cursor.review else ()), *event.items)
-    review = event.review or cursor.review
-    if review is not None:
-        review = review.model_copy(update={"answered": tuple(dict.fromkeys(answered))})
+    review = review_state.heard(cursor.review, event)
+    if event.to is State.BLOCKED:
+        return _with(cursor, review=review)
     if event.to is State.REVIEW:
         return _with(cursor, review=review, head=review.head if review else cursor.head)
     if event.outcome is Outcome.PASSED:
-        return _with(_moved(cursor), phase=Phase.PASSED, review=None)
+        return _with(_moved(cursor), phase=Phase.PASSED, review=review_state.kept(review))
     return _with(
         _moved(cursor),
         step=event.step,
@@ -335,7 +335,7 @@ def _feedback(cursor: Cursor, event: Event) -> Cursor:
         trials={},
         outputs=stale_from(cursor, event.children),
         findings=event.findings,
-        review=None,
+        review=review_state.kept(review),
         head=review.head if review else cursor.head,
     )
 

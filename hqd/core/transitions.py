@@ -22,7 +22,7 @@ TRANSITIONS: dict[EventKind, dict[State, frozenset[State]]] = {
     EventKind.ASKED: {_A: frozenset({_B})},
     EventKind.ANSWERED: {_B: frozenset({_Q})},
     EventKind.REVIEW_OPENED: {_A: frozenset({_R})},
-    EventKind.FEEDBACK: {_R: frozenset({_Q, _R})},
+    EventKind.FEEDBACK: {_R: frozenset({_Q, _R}), _B: frozenset({_B})},  # a word on a blocked task is kept as heard
     EventKind.LANDED: {
         _Q: frozenset({_Q}),
         _R: frozenset({_Q}),
@@ -62,7 +62,7 @@ PHASES: dict[EventKind, frozenset[Phase]] = {
     EventKind.ANSWERED: frozenset({Phase.ASKED, Phase.PARKED}),
     EventKind.RESUMED: frozenset({Phase.PARKED, Phase.ASKED}),
     EventKind.REVIEW_OPENED: frozenset({Phase.CLAIMED}),
-    EventKind.FEEDBACK: frozenset({Phase.REVIEW}),
+    EventKind.FEEDBACK: frozenset({Phase.REVIEW, Phase.PARKED, Phase.ASKED}),
     EventKind.DONE: frozenset({Phase.READY, Phase.PASSED}),
 }
 """Phases in which an event may come; kinds that are not here may come in any."""

@@ -81,7 +81,9 @@ def event(chance: random.Random, task: Task, kind: EventKind, to: State, at: dat
     elif kind is EventKind.REVIEW_OPENED:
         fields = {"review": ReviewState(step=step, branch=f"hqd/{TASK}", head="f" * 40, base="e" * 40)}
     elif kind is EventKind.FEEDBACK:
-        fields = {"outcome": chance.choice([None, Outcome.PASSED]), "items": ("r1",), "children": (step,)}
+        fields = {"outcome": chance.choice([None, Outcome.PASSED]), "items": (f"r{task.n}",), "children": (step,)}
+        if task.cursor.review is not None and chance.random() < 0.5:
+            fields["review"] = task.cursor.review.model_copy(update={"number": 7, "asked": (f"r{task.n}",)})
     elif kind is EventKind.LANDED:
         fields = {"landed": "9" * 40}
     elif kind is EventKind.RESUMED:
@@ -124,6 +126,11 @@ def test_random_legal_events_never_fail_and_never_lose_a_number(seed: int) -> No
         assert after.cursor.round >= task.cursor.round
         assert (after.cursor.round > task.cursor.round) == (kind is EventKind.RESUMED)
         assert after.cursor.cost >= task.cursor.cost
+        known = task.cursor.review
+        if known is not None and known.number is not None and kind is not EventKind.LANDED:
+            assert after.cursor.review is not None
+            assert set(known.answered) <= set(after.cursor.review.answered)
+            assert after.cursor.review.number == known.number
         assert (after.cursor.claim is not None) == (after.cursor.phase is Phase.CLAIMED)
         _survives_its_record(happened, task, after)
         task = after
