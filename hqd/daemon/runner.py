@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from hqd.core.secret_scan import redact
 from hqd.daemon import attempt
+from hqd.daemon.forge.story import opening
 from hqd.daemon.job import Job
 from hqd.daemon.workshop import Workshop
 from hqd.errors import HqdError
@@ -107,7 +108,7 @@ class Runner:
                 return checked
             gates = checked.gates
         try:
-            review = self._shop.places(job.repo).forge.open(job.task, job.step, job.snapshot, job.now)
+            review = self._shop.places(job.repo).forge.open(opening(job, gates, self._shop))
             return Opened(job.task.id, job.nonce, review, gates)
         except HqdError as fault:
             return _ended(job, Outcome.FAILED, Failure.TRANSIENT, fault.message)
