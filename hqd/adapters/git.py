@@ -8,9 +8,13 @@ milliseconds a call count there.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import subprocess
 import tempfile
+import threading
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -166,6 +170,30 @@ class Git:
             raise GitFailed(args, done.returncode, message)
         return Result(done.returncode, done.stdout, message)
 
+    def far(
+        self,
+        *args: str,
+        env: Mapping[str, str],
+        timeout: float,
+        stop: threading.Event | None = None,
+    ) -> Result | None:
+        """Like `run`, for calls that speak to another machine; whatever the exit code is, it is in the result.
+
+        git and what it started (ssh, curl) are one group, killed whole after `timeout` seconds or soon after `stop`
+        is set: then None.
+        """
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            process = subprocess.Popen(
+                ["git", *OPTIONS, *args], stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=self.cwd,
+                env=self._environment(env), start_new_session=True,
+            )  # fmt: skip
+            code = _ended(process, time.monotonic() + timeout, stop)
+            if code is None:
+                return None
+            out.seek(0)
+            err.seek(0)
+            return Result(code, out.read(), err.read().decode("utf-8", "replace"))
+
     def start(
         self,
         *args: str,
@@ -183,6 +211,23 @@ class Git:
 
     def _environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
         return clean_environment(self.env) | dict(self.place) | dict(env or {})
+
+
+def _ended(process: subprocess.Popen[bytes], until: float, stop: threading.Event | None) -> int | None:
+    """The exit code of a process; None: it was killed, with all of its group."""
+    pause = 0.002
+    try:
+        while (code := process.poll()) is None:
+            if time.monotonic() >= until or (stop is not None and stop.is_set()):
+                return None
+            time.sleep(pause)
+            pause = min(2 * pause, 0.05)
+        return code
+    finally:
+        if process.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def discover(path: Path, env: Mapping[str, str]) -> tuple[Path, Path, Path, str]:

@@ -1,0 +1,51 @@
+"""What git and git servers say when a fetch or a push goes wrong, and what that means.
+
+The words are those of git 2.39 with LC_ALL=C, and of GitHub, GitLab and Gitea behind `remote:`. What is not known
+counts as down: asking again later does no harm, and the message is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection
+
+from hqd.core.secret_scan import mask
+from hqd.errors import Expected, RemoteRefused, RemoteUnavailable
+
+_BOUND = 400
+_USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
+_NOISE = ("hint:", "To ", "Pushing to", "error: failed to push some refs", "Everything up-to-date")
+
+_CREDENTIALS = re.compile(
+    r"authentication failed|could not read (?:username|password)|permission denied \(|host key verification failed"
+    r"|invalid username or|returned error: 40[13]|terminal prompts disabled|access denied|permission to .* denied"
+    r"|unable to read askpass|not allowed to (?:push|download|upload)|protected from being written"
+)
+_MOVED = re.compile(r"unable to update url base from redirection|returned error: 30[1278]")
+_MISSING = re.compile(
+    r"repository (?:'.*' )?not found|does not appear to be a git repository|returned error: 404|no such repository"
+    r"|project you were looking for could not be found|repository .* does not exist"
+)
+_TIMEOUT = re.compile(r"timed out|timeout")
+
+
+def said(stderr: str, hidden: Collection[str]) -> str:
+    """What was said, on one line, without git's own hints, secrets and control characters; bounded."""
+    lines = [" ".join(line.split()) for line in stderr.splitlines()]
+    kept = [line.removeprefix("remote:").strip() for line in lines if line and not line.startswith(_NOISE)]
+    text = _USERINFO.sub("", mask("; ".join(line for line in kept if line), hidden))
+    return "".join(char if char.isprintable() else " " for char in text)[:_BOUND]
+
+
+def why(stderr: str, url: str, verb: str, hidden: Collection[str]) -> Expected:
+    """The error for a call that failed as a whole. `verb`: fetch, push or ls-remote."""
+    words, text = stderr.lower(), said(stderr, hidden)
+    message = f"{verb} {url}: {text}"
+    if _CREDENTIALS.search(words):
+        remedy = "give hqd a credential with the right to " + ("write" if verb == "push" else "read")
+        return RemoteRefused("credentials", message, remedy=remedy)
+    if _MOVED.search(words):
+        return RemoteRefused("missing", message, remedy="it was moved: set the new URL")
+    if _MISSING.search(words):
+        return RemoteRefused("missing", message, remedy="look at the URL; a token that may not read it looks the same")
+    return RemoteUnavailable("timeout" if _TIMEOUT.search(words) else "down", message)
