@@ -46,6 +46,7 @@ _WHAT_TO_DO: dict[ParkReason, str] = {
     ParkReason.ONCE: "See at the other end whether it has acted. Then `hqd retry {slug}`, or `hqd drop {slug}`.",
     ParkReason.SPAWN: "Mend the list that the children come from, or the limit, then `hqd retry {slug}`.",
     ParkReason.CHILD_BLOCKED: "See what became of its children. `hqd retry {slug}` makes anew what was dropped.",
+    ParkReason.DECISION: "Choose which of the two holds, as it says above. Then `hqd retry {slug}`.",
     ParkReason.NOT_IN_FORCE: "The playbook asks for what this hqd does not do yet. Change it, then `hqd retry {slug}`.",
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hqd.core import backoff, review_state, transitions
+from hqd.core import backoff, decisions, review_state, transitions
 from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import GateStatus
@@ -29,7 +29,7 @@ _GATES = 6
 def evolve(task: Task, event: Event) -> Task:
     """The task after `event`. Raises IllegalTransition; then nothing was changed."""
     transitions.check(task.state, task.cursor.phase, event)
-    cursor = _APPLY[event.event](task.cursor, event)
+    cursor = decisions.follow(task.cursor, _APPLY[event.event](task.cursor, event), event)
     if task.state is State.ACTIVE and task.cursor.since is not None and event.to is not State.ACTIVE:
         spent = max(0.0, (event.at - task.cursor.since).total_seconds())
         cursor = cursor.model_copy(update={"wall": round(task.cursor.wall + spent, 3)})

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time
 
 from hqd.core import recovery
 from hqd.core.budget import stalled
+from hqd.core.decisions import contradicted
 from hqd.core.expressions import compile_expression, compile_text
 from hqd.core.facts import facts
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park, Wait
@@ -38,6 +39,7 @@ def next_move(task: Task, board: Board, now: datetime) -> Move:
     try:
         step = board.step_of(task)
         early = may_have_acted(task, step) or standing(task, board.playbook_of(task), step, board)
+        early = early or contradicted(task, board)
         move = early or _BY_PHASE[task.cursor.phase](task, board, now)
         over = over_family_budget(task, board) if isinstance(move, ClaimStep) else None
         return over or move

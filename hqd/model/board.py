@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from hqd.model.decision import Decision
 from hqd.model.lesson import Lesson
 from hqd.model.playbook import Playbook, Step
 from hqd.model.record import Cursor, Event, Hold, Pin
@@ -80,6 +81,7 @@ class Board:
     coming: Container[str] = ()  # slugs of files that still lie in the inbox
     slugs: Collection[str] = ()  # of ended tasks, where some need names nothing: for `did you mean`
     values: Mapping[str, str] = field(default_factory=dict)
+    decisions: tuple[Decision, ...] = ()  # in force, newest first
     host: str = ""
     seed: str = ""  # random, once per process: nonces of claims follow from it
     snapshot: str = ""  # the commit that this board was read at

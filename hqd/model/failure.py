@@ -73,6 +73,7 @@ class ParkReason(StrEnum):
     LANDING = "landing"  # the delivered path is taken, or landing is refused
     ONCE = "once"  # a `once` program was begun and did not pass: it may have acted
     SPAWN = "spawn"  # a spawn step has no list, one that is too long, or children too deep
+    DECISION = "decision"  # what it settled contradicts a decision in force
     NOT_IN_FORCE = "not_in_force"  # the playbook uses something this version does not do yet
 
 
