@@ -104,17 +104,22 @@ class Repository(Value):
     branch: str = "main"
     setup: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
+    forge_repo: str | None = None  # owner/name on the forge, where the url does not tell
 
 
 class Forge(Value):
     kind: Literal["local", "github", "gitlab", "gitea"] = "local"
     repo: str | None = None
-    token: str | None = None
-    app_id: str | None = None
+    token: str | None = None  # secret:NAME
+    app_id: str | None = None  # of a GitHub App, instead of a token
+    app_key: str | None = None  # secret:NAME, its private key (PEM)
+    app_installation: str | None = None  # its number; None: the one that has `repo`
     poll: Duration = "60s"
     debounce: Duration = "10s"
     branch_grace: Duration = "10m"
     api_url: str | None = None
+    proxy: str | None = None  # http://HOST:PORT for requests to the API
+    ca_file: str | None = None  # certificates of a server of one's own, PEM
     allow_bots: tuple[str, ...] = ()
 
 
@@ -133,9 +138,18 @@ class Notify(Value):
 
 
 class LessonSettings(Value):
-    label_days: int = Field(default=7, ge=0)
+    """The lesson book. `sample`: decided outputs, with hidden verdicts, after which a lesson's next level is decided."""
+
+    label_days: int = Field(default=7, ge=0)  # a label counts for promotion once it is so old
     max_false_positive_rate: float = Field(default=0.02, gt=0, lt=1)
-    drafter: str | None = None
+    drafter: str | None = None  # an agent that words accounts; the gate is never its own
+    record: bool = True  # write down failures by itself
+    most_a_day: int = Field(default=20, ge=0)  # recordings
+    most_open: int = Field(default=200, ge=1)  # lessons that are recorded or proposed and wait for a person
+    context_tokens: int = Field(default=400, ge=0)  # of all lessons in one prompt
+    sample: int = Field(default=30, ge=1)
+    holdout: float = Field(default=0.0, ge=0, lt=1)  # share of tasks for which a warning lesson stays hidden
+    idle_exposures: int = Field(default=100, ge=1)  # so many without a hit, and past review_after: retire it
 
 
 class Settings(Value):
