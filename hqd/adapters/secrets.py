@@ -33,6 +33,10 @@ class EnvironmentSecrets:
         """The values given out so far, for `core/secret_scan.py`."""
         return frozenset(self._seen)
 
+    def remember(self, value: str) -> None:
+        """A secret that was got elsewhere with one of these: masked like them."""
+        self._seen.add(value)
+
     def _find(self, name: str) -> str | None:
         if _NAME.fullmatch(name) is None:
             return None

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Mapping
+from contextlib import ExitStack
+
 from hqd.adapters.local_forge import LocalForge
+from hqd.adapters.mirror import FOLDER, Mirrors
+from hqd.adapters.secrets import EnvironmentSecrets, reference
 from hqd.bootstrap.opening import Hq
 from hqd.daemon.places import Place, Places
-from hqd.errors import Expected
+from hqd.daemon.rulebook import Rulebook
+from hqd.model.settings import Repository
 
 
-def places_of(hq: Hq) -> Places:
-    """The places of an HQ, each made when it is first asked for."""
+def mirrors_of(
+    hq: Hq, env: Mapping[str, str], rulebook: Rulebook, found: EnvironmentSecrets, stack: ExitStack
+) -> Mirrors:
+    """The mirrors of the repositories that the settings in force name; calls under way end with the stack."""
+    stop = threading.Event()
+
+    def token(settings: Repository) -> str | None:
+        name = reference(settings.token) if settings.token is not None else None
+        return found.get(name) if name is not None else None
+
+    mirrors = Mirrors(hq.private / FOLDER, env, lambda: rulebook.current.settings.repos, token, stop)
+    stack.callback(mirrors.close)
+    stack.callback(stop.set)
+    return mirrors
+
+
+def places_of(hq: Hq, mirrors: Mirrors) -> Places:
+    """The places of an HQ, each made when it is asked for."""
     here = Place(None, hq.branches, LocalForge(hq.branches))
 
     def place(repo: str | None) -> Place:
         if repo is None:
             return here
-        raise Expected(f"no repository {repo} in hqd.toml", remedy=f"add [repos.{repo}] with its url")
+        mirror = mirrors.get(repo)
+        return Place(repo, mirror.branches, LocalForge(mirror.branches, mirror), mirror)
 
     return place

@@ -21,6 +21,7 @@ from hqd.adapters.ledger.upkeep import Upkeep, prepare
 from hqd.adapters.programs import LocalPrograms
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.adapters.sparse import Sparse
+from hqd.bootstrap.forge import forges_of
 from hqd.bootstrap.making import (
     agent_adapters,
     context_means,
@@ -87,7 +88,8 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     scratch = cache / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     agents = agent_adapters(hq.root, env, found, settings, scratch, stack)
-    places = places_of(hq)
+    forges = forges_of(lambda: rulebook.current.settings, found, stack)
+    places = places_of(hq, forges)
     shop = Workshop(
         agents=agents,
         gates=gates_of(hq, agents, found),

@@ -42,18 +42,20 @@ _ISO = "%Y-%m-%dT%H:%M:%SZ"
 class GitHubForge:
     """Port RemoteForge. `repo`: `owner/name`. `check_runs`: with a GitHub App's token; GitHub allows no others.
 
-    `login`: whose the token is, where `/user` does not tell: an App is `NAME[bot]`.
+    `login`: asked whose the token is, where `/user` does not tell: an App is `NAME[bot]`.
     """
 
-    def __init__(self, http: ForgeHttp, repo: str, *, check_runs: bool = False, login: str | None = None) -> None:
+    def __init__(
+        self, http: ForgeHttp, repo: str, *, check_runs: bool = False, login: Callable[[], str] | None = None
+    ) -> None:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
             raise ForgeRefused("missing", f"no repository of GitHub: {repo!r}", remedy="write `repo` as owner/name")
         self._http, self._owner, self._at, self._check_runs = http, repo.partition("/")[0], f"/repos/{repo}", check_runs
-        self._me = login
+        self._whose, self._me = login, ""
 
     def login(self) -> str:
-        if self._me is None:
-            self._me = str(self._http.get("/user").data["login"])
+        if not self._me:
+            self._me = self._whose() if self._whose is not None else str(self._http.get("/user").data["login"])
         return self._me
 
     def open_review(self, wanted: ReviewRequest) -> Review:

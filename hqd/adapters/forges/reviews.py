@@ -1,0 +1,167 @@
+"""Port Forge over a forge with a server: a branch pushed, a pull request opened, and everything that is said on it.
+
+Nothing here remembers anything. That a review is wanted is on main before the first request leaves (the claim of the
+review step); what has been done already is read from the forge and the remote: the pull request by its branch, the
+comment by its marker, checks and labels by their names. So a crash between any two requests costs a look, never a
+second pull request.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+
+from hqd.adapters.local_forge import LocalForge
+from hqd.errors import BranchMoved, ForgeRefused, RemoteRefused, RemoteUnavailable
+from hqd.model.opening import Brief, Opening
+from hqd.model.playbook import Review as Wanted
+from hqd.model.problem import one_line
+from hqd.model.record import ReviewState
+from hqd.model.remote import PushOutcome, RefUpdate
+from hqd.model.review import Review, ReviewRequest, ReviewStatus
+from hqd.ports import Branches, Remote, RemoteForge
+
+LABELS = ("hqd",)
+"""What every pull request of hqd's bears, beside those of its playbook."""
+
+_NOT_NAMED = frozenset({"invalid", "missing", "unsupported"})
+"""Refusals of a name (an unknown reviewer): told, and no reason to keep the work from people."""
+
+_TRIES = 3
+
+
+class ServerForge:
+    """Port Forge. `base`: the branch that work is to land on; `descends(old, new)`: whether a commit has another behind
+    it, among commits that are here."""
+
+    def __init__(
+        self, server: RemoteForge, remote: Remote, branches: Branches, base: str, descends: Callable[[str, str], bool]
+    ) -> None:
+        self._server, self._remote, self._branches = server, remote, branches
+        self._base, self._descends = base, descends
+        self._local = LocalForge(branches)
+
+    @property
+    def server(self) -> RemoteForge:
+        return self._server
+
+    @property
+    def remote(self) -> Remote:
+        return self._remote
+
+    def open(self, wanted: Opening) -> ReviewState:
+        """Draft first, ready when everything is said. Work that changes nothing has no pull request: words decide it.
+
+        Raises BranchMoved, ForgeRefused, ForgeUnavailable, RemoteRefused, RemoteUnavailable.
+        """
+        state = self._local.open(wanted)
+        if state.head == state.base:
+            return state
+        there = self._server.find_review(state.branch)
+        state = state.model_copy(update={"head": self._push(wanted.task.id, state, there)})
+        brief = wanted.brief()
+        pull = self._pull(state, there, brief)
+        state = state.model_copy(update={"number": pull.number, "url": pull.url})
+        if pull.status is ReviewStatus.OPEN and wanted.step.review is not None:
+            self._tell(wanted.task.id, pull, state.head, brief, wanted.step.review)
+        return state
+
+    def _push(self, task: str, state: ReviewState, there: Review | None) -> str:
+        """The branch on the remote is at the work, or at a person's commits on top of it; that tip."""
+        ref, expected = f"refs/heads/{state.branch}", None
+        for _try in range(_TRIES):
+            (done,) = self._remote.push([RefUpdate(ref, state.head, expected)])
+            if done.outcome is PushOutcome.DONE:
+                return state.head
+            if done.outcome is PushOutcome.POLICY:
+                raise RemoteRefused(
+                    "policy", f"{self._remote.url} does not take {state.branch}: {done.message}",
+                    remedy=f"let hqd's account push branches named {state.branch.partition('/')[0]}/*",
+                )  # fmt: skip
+            found = self._remote.fetch().get(ref)
+            if found is None or found == state.head:
+                continue
+            if self._descends(state.head, found):
+                self._branches.point(task, found, expected=self._branches.tip(task))
+                return found
+            if there is None or there.status is not ReviewStatus.MERGED or there.head != found:
+                raise BranchMoved(task, state.head, found)
+            expected = found  # what stands there has landed: the task's next work begins anew
+        raise RemoteUnavailable("down", f"{state.branch} changes on {self._remote.url} faster than it can be pushed")
+
+    def _pull(self, state: ReviewState, there: Review | None, brief: Brief) -> Review:
+        """The pull request of the work: the open one, one that was closed and is taken up again, or a new one."""
+        if there is not None and there.status is ReviewStatus.MERGED and there.head == state.head:
+            return there
+        if there is not None and there.status is ReviewStatus.CLOSED:
+            there = self._reopened(there)
+        if there is not None and there.status is ReviewStatus.OPEN:
+            return self._updated(there, brief)
+        return self._server.open_review(
+            ReviewRequest(branch=state.branch, base=self._base, title=brief.title, body=signed(brief.body), draft=True)
+        )
+
+    def _reopened(self, closed: Review) -> Review | None:
+        try:
+            return self._server.reopen(closed.number)
+        except ForgeRefused as refused:
+            if refused.cause in ("credentials", "rights", "moved"):
+                raise
+            return None  # forges do not reopen what was force-pushed, or whose branch was gone
+
+    def _updated(self, there: Review, brief: Brief) -> Review:
+        """Title and body as hqd would write them now; what a person has rewritten stays."""
+        if is_own(there.body) and there.body != signed(brief.body):
+            return self._server.update_review(there.number, title=brief.title, body=signed(brief.body))
+        return there
+
+    def _tell(self, task: str, pull: Review, head: str, brief: Brief, wanted: Wanted) -> None:
+        self._server.report(head, brief.checks)
+        notes = [note for note in self._assign(pull, wanted) if note]
+        comment = "\n\n".join([brief.comment, *notes])
+        self._server.comment(pull.number, task, comment)
+        if pull.draft:
+            self._server.update_review(pull.number, draft=False)
+
+    def _assign(self, pull: Review, wanted: Wanted) -> list[str]:
+        """Labels, reviewers, assignees; a line for each that the forge does not take."""
+        labels = [label for label in (*LABELS, *wanted.labels) if label not in pull.labels]
+        if labels:
+            self._server.assign(pull.number, labels=labels)
+        reviewers = [name for name in wanted.reviewers if name not in pull.reviewers and name != pull.author.login]
+        assignees = [name for name in wanted.assignees if name not in pull.assignees]
+        return [
+            *(self._ask(pull.number, reviewers=name) for name in reviewers),
+            *(self._ask(pull.number, assignees=name) for name in assignees),
+        ]
+
+    def _ask(self, number: int, *, reviewers: str = "", assignees: str = "") -> str:
+        """One person; a line for people where the forge does not know him, or does not let him be asked."""
+        try:
+            self._server.assign(
+                number, reviewers=[reviewers] if reviewers else (), assignees=[assignees] if assignees else ()
+            )
+        except ForgeRefused as refused:
+            if refused.cause not in _NOT_NAMED:
+                raise
+            what = "ask for the review of" if reviewers else "assign"
+            return f"The forge does not let hqd {what} `{one_line(reviewers or assignees)}`."
+        return ""
+
+
+_SIGNED = "\n\n<!-- hqd-body:"
+
+
+def signed(body: str) -> str:
+    """A body with a hidden line that tells whether a person has changed it since."""
+    return f"{body.rstrip()}{_SIGNED}{_digest(body)} -->"
+
+
+def is_own(body: str) -> bool:
+    """Whether a pull request's body is as hqd wrote it, line ends apart."""
+    text, _mark, rest = body.replace("\r\n", "\n").rpartition(_SIGNED)
+    return bool(rest) and rest.strip() == f"{_digest(text)} -->"
+
+
+def _digest(body: str) -> str:
+    return hashlib.sha256(body.replace("\r\n", "\n").strip().encode("utf-8", "replace")).hexdigest()[:16]
