@@ -139,7 +139,7 @@ def request_changes(
         now,
         step=target,
         outcome=None,
-        findings=(Finding(source=f"human:{speaker.name}", text=text.strip(), step=task.cursor.step),),
+        findings=(Finding(source=f"human:{speaker.name}", text=text.strip(), step=to or task.cursor.step),),
         children=steps_from(playbook, target),
         head=_head(task),
     )
