@@ -157,6 +157,14 @@ class RemoteRefused(Expected):
         self.cause = cause
 
 
+class SetupFailed(Expected):
+    """The command that makes a fresh copy of a target repository ready for work did not succeed."""
+
+    def __init__(self, repo: str, message: str) -> None:
+        super().__init__(message, remedy=f"see [repos.{repo}] setup")
+        self.repo = repo
+
+
 class AlreadyRunning(Temporary):
     """Another hqd holds this HQ."""
 

@@ -146,15 +146,18 @@ class Copies(Protocol):
 class Branches(Protocol):
     """Task branches, reviews and landing: git's side of a pull request."""
 
-    def point(self, task: str, head: str, repo: str | None = None, expected: str | None = None) -> None:
+    def main(self) -> str | None:
+        """The commit that work lands on; of a target repository as last fetched. None: there is none yet."""
+
+    def point(self, task: str, head: str, expected: str | None = None) -> None:
         """Sets hqd/TASK and refs/hqd/review/TASK to `head`, whose objects are here already. Durable.
 
         `expected`: the tip that the caller built on; None: what hqd set last. Raises BranchMoved where a person
         has put the branch elsewhere, RepositoryBusy("branch") where it is checked out, Expected where git
-        refuses the name (a branch `hqd`), NotInForce for a target repository.
+        refuses the name (a branch `hqd`).
         """
 
-    def tip(self, task: str, repo: str | None = None) -> str | None:
+    def tip(self, task: str) -> str | None:
         """The commit of branch hqd/TASK; None where there is no such branch."""
 
     def kept(self, task: str) -> str | None:
@@ -315,6 +318,17 @@ class Remote(Protocol):
 
     def push(self, updates: Sequence[RefUpdate]) -> tuple[Pushed, ...]:
         """Sets refs on the remote, each by compare-and-swap; one answer for each, in order."""
+
+
+class Target(Remote, Protocol):
+    """Where a target repository lives. Fetches and pushes also move the refs of its mirror, which `Branches` reads."""
+
+    @property
+    def main(self) -> str:
+        """The full name of the branch that work lands on."""
+
+    def there(self, task: str) -> str | None:
+        """The tip of hqd/TASK as the remote was last known to have it."""
 
 
 class Notifier(Protocol):

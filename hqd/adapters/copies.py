@@ -15,12 +15,12 @@ from pathlib import Path
 
 from hqd.adapters import process
 from hqd.adapters.environment import passing
-from hqd.adapters.git import Git, GitFailed, trouble
+from hqd.adapters.git import GitFailed, trouble
+from hqd.adapters.mirror import Mirror, Mirrors
 from hqd.adapters.repository import GitRepository
 from hqd.adapters.working_copy import WORK_REFS, Home, WorkingCopy
 from hqd.codec import layout
-from hqd.errors import Expected
-from hqd.model.settings import Repository
+from hqd.errors import Expected, SetupFailed
 
 _SLOTS = 4096
 _SETUP_SECONDS = 1800.0
@@ -29,10 +29,10 @@ _NOT_WRITTEN = (layout.RUNS, *(layout.STATE_FOLDERS[state] for state in sorted(l
 
 
 class PooledCopies:
-    """Copies of the HQ, and of the target repositories `repos`, below the folder `cache`.
+    """Copies of the HQ, and of the target repositories that have `mirrors`, below the folder `cache`.
 
     `env` is the environment of git and of setup commands. `sparse` as in `[hq] sparse`. Work on the HQ comes home
-    into it; work on a target repository into `mirror(NAME)`, which is in the cache.
+    into it; work on a target repository into its mirror.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class PooledCopies:
         repository: GitRepository,
         cache: Path,
         env: Mapping[str, str],
-        repos: Mapping[str, Repository] | None = None,
+        mirrors: Mirrors | None = None,
         *,
         sparse: str = "index",
         identity: tuple[str, str] = ("hqd", "hqd@localhost"),
@@ -49,7 +49,7 @@ class PooledCopies:
         self._repository = repository
         self._cache = cache
         self._env = env
-        self._repos = repos or {}
+        self._mirrors = mirrors
         self._sparse = sparse
         self._identity = identity
         self._max_bytes = max_bytes
@@ -57,12 +57,13 @@ class PooledCopies:
     @contextlib.contextmanager
     def borrow(self, task: str, repo: str | None, base: str) -> Iterator[WorkingCopy]:
         """A clean copy at commit `base`, set up; nobody else has its slot. Raises Expected."""
-        home = self._home(repo)
+        mirror = self._mirror(repo)
+        home = self._home(mirror)
         with self._slot() as slot:
-            name = "hq" if repo is None else f"repo-{layout.slug(repo)}"
+            name = "hq" if mirror is None else f"repo-{mirror.repository.root.stem}"
             copy = WorkingCopy(self._cache / str(slot) / name, slot, home, self._identity, self._max_bytes)
             try:
-                commit = self._commit(home, repo, base)
+                commit = self._commit(home, mirror, base)
                 copy.prepare(task, commit)
             except GitFailed as failed:
                 raise trouble(failed.stderr) or Expected(f"no working copy of {base}: {failed.message}") from failed
@@ -73,17 +74,9 @@ class PooledCopies:
 
     def forget(self, task: str) -> None:
         """Drops the names under which a task's work was brought home; what a branch or main has, stays."""
-        git, common = self._repository.git, self._repository.common_dir
-        packed = common / "packed-refs"  # most tasks bring no files home: two looks are cheaper than two processes
-        known = packed.read_bytes() if packed.exists() else b""
-        if not (common / WORK_REFS / task).exists() and f" {WORK_REFS}/{task}/".encode() not in known:
-            return
-        refs = git.read("for-each-ref", "--format=%(refname)", f"{WORK_REFS}/{task}/").text.split()
-        git.quick("update-ref", "--stdin", "-z", stdin=b"".join(f"delete {ref}\0\0".encode() for ref in refs))
-
-    def mirror(self, repo: str) -> Path:
-        """The bare clone of a target repository, where work on it comes home to."""
-        return self._cache / "mirrors" / f"{layout.slug(repo)}.git"
+        _forget(self._repository, task)
+        for mirror in self._mirrors.opened() if self._mirrors is not None else ():
+            _forget(mirror.repository, task)
 
     @contextlib.contextmanager
     def _slot(self) -> Iterator[int]:
@@ -95,15 +88,19 @@ class PooledCopies:
                     return
         raise Expected(f"all {_SLOTS} working copies are lent", remedy="lower limits.concurrency")
 
-    def _home(self, repo: str | None) -> Home:
+    def _mirror(self, repo: str | None) -> Mirror | None:
         if repo is None:
-            objects = self._repository.common_dir / "objects"
-            written = self._folders if self._sparse != "off" else lambda _: None
-            return Home(self._repository.git, objects, self._repository.object_format, written, self._sparse == "index")
-        if repo not in self._repos:
+            return None
+        if self._mirrors is None:
             raise Expected(f"no repository {repo} in hqd.toml", remedy=f"add [repos.{repo}] with its url")
-        mirror = self.mirror(repo)
-        return Home(Git(self._cache, self._env, {"GIT_DIR": str(mirror)}), mirror / "objects")
+        return self._mirrors.get(repo)
+
+    def _home(self, mirror: Mirror | None) -> Home:
+        if mirror is not None:
+            return Home(mirror.repository.git, mirror.repository.common_dir / "objects")
+        objects = self._repository.common_dir / "objects"
+        written = self._folders if self._sparse != "off" else lambda _: None
+        return Home(self._repository.git, objects, self._repository.object_format, written, self._sparse == "index")
 
     def _folders(self, base: str) -> Sequence[str]:
         """The folders of an HQ that are written out: all but those that only grow."""
@@ -114,33 +111,36 @@ class PooledCopies:
             found += [os.fsdecode(name) for name in listing.split(b"\0") if name]
         return [folder for folder in found if folder != layout.WORKSPACE and folder not in _NOT_WRITTEN]
 
-    def _commit(self, home: Home, repo: str | None, base: str) -> str:
+    def _commit(self, home: Home, mirror: Mirror | None, base: str) -> str:
         """The id of the commit; a target repository is fetched where it is not here yet."""
-        if repo is None:
-            return home.git.read("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}").text
-        with _locked(self._cache / "mirrors" / f"{layout.slug(repo)}.lock", wait=True):
-            mirror = self.mirror(repo)
-            if not (mirror / "HEAD").exists():
-                Git(self._cache, self._env).quick("init", "--quiet", "--bare", "--template=", str(mirror))
-            asked = ("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
-            known = home.git.read(*asked, codes=(0, 1, 128))
-            if known.code != 0:
-                url = self._repos[repo].url
-                home.git.quick("fetch", "--quiet", "--prune", "--no-auto-gc", "--", url, "+refs/heads/*:refs/heads/*")
-                known = home.git.read(*asked)
-            return known.text
+        asked = ("rev-parse", "--verify", "--quiet", f"{base}^{{commit}}")
+        if mirror is not None and home.git.read(*asked, codes=(0, 1, 128)).code != 0:
+            mirror.fetch()
+        return home.git.read(*asked).text
 
     def _set_up(self, repo: str | None, copy: WorkingCopy) -> None:
-        argv = self._repos[repo].setup if repo is not None else ()
-        if not argv:
+        argv = self._mirrors.setup(repo) if repo is not None and self._mirrors is not None else ()
+        if repo is None or not argv:
             return
-        result = process.run(argv, env=passing(self._env), cwd=copy.path, timeout=_SETUP_SECONDS)
+        command = f"setup of {repo} failed: {' '.join(argv)}"
+        try:
+            result = process.run(argv, env=passing(self._env), cwd=copy.path, timeout=_SETUP_SECONDS)
+        except Expected as fault:
+            raise SetupFailed(repo, f"{command}: {fault.message}") from fault
         if not result.ok:
             said = result.stderr.decode("utf-8", "replace").strip()[-600:]
             cause = f"not done after {_SETUP_SECONDS:g} s" if result.timed_out else f"exit code {result.exit}"
-            raise Expected(
-                f"setup of {repo} failed: {' '.join(argv)}: {cause}: {said}", remedy=f"see [repos.{repo}] setup"
-            )
+            raise SetupFailed(repo, f"{command}: {cause}: {said}")
+
+
+def _forget(repository: GitRepository, task: str) -> None:
+    git, common = repository.git, repository.common_dir
+    packed = common / "packed-refs"  # most tasks bring no files home: two looks are cheaper than two processes
+    known = packed.read_bytes() if packed.exists() else b""
+    if not (common / WORK_REFS / task).exists() and f" {WORK_REFS}/{task}/".encode() not in known:
+        return
+    refs = git.read("for-each-ref", "--format=%(refname)", f"{WORK_REFS}/{task}/").text.split()
+    git.quick("update-ref", "--stdin", "-z", stdin=b"".join(f"delete {ref}\0\0".encode() for ref in refs))
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ from hqd.errors import BranchMoved
 from hqd.model.names import branch
 from hqd.model.opening import Opening
 from hqd.model.record import ReviewState
-from hqd.ports import Branches
+from hqd.model.remote import PushOutcome, RefUpdate
+from hqd.ports import Branches, Target
 
 
 class LocalForge:
@@ -14,8 +15,9 @@ class LocalForge:
 
     server = None
 
-    def __init__(self, branches: Branches) -> None:
+    def __init__(self, branches: Branches, target: Target | None = None) -> None:
         self._branches = branches
+        self._target = target
 
     def open(self, wanted: Opening) -> ReviewState:
         """The review of the task's accepted tip; commits that a person put on the branch are under review too."""
@@ -27,4 +29,19 @@ class LocalForge:
                 self._branches.point(task.id, head, expected=self._branches.tip(task.id))
             except BranchMoved:
                 head = self._branches.tip(task.id) or head
+            self._show(task.id, head)
         return ReviewState(step=wanted.step.name, branch=branch(task.id), head=head, base=base, opened=wanted.now)
+
+    def _show(self, task: str, head: str) -> None:
+        """People look at the branch where they work: in the target repository itself.
+
+        A remote that refuses such branches is no reason to stop: the review is decided by `hqd approve` all the same.
+        Raises BranchMoved where a person has put the branch elsewhere, RemoteUnavailable.
+        """
+        if self._target is None:
+            return
+        update = RefUpdate(f"refs/heads/{branch(task)}", head, self._target.there(task))
+        pushed = self._target.push([update])[0]
+        if pushed.outcome is PushOutcome.MOVED:
+            self._target.fetch()
+            raise BranchMoved(task, head, pushed.found or "")

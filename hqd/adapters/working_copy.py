@@ -224,10 +224,12 @@ class WorkingCopy:
         process.evict(self._folder)
         self._pin()
         git = self._git
-        for path in _gitlinks(git.quick("ls-files", "--stage", "--sparse", "-z").out):
+        submodules = list(_gitlinks(git.quick("ls-files", "--stage", "--sparse", "-z").out))
+        for path in submodules:
             self._take_apart(path)  # git would run in there, by the configuration it finds
         self._refuse_too_much(self._without_nested(git))
-        git.quick("add", "--all", "--sparse", ".")
+        theirs = [f":(exclude,top,literal){path}" for path in submodules]  # a set-up may have filled them: no work
+        git.quick("add", "--all", "--sparse", "--", ".", *theirs)
         changes = tuple(
             _changes(git.quick("diff", "--cached", "--raw", "-z", "--no-renames", "--no-ext-diff", self._base).out)
         )

@@ -16,7 +16,7 @@ from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
 from hqd.errors import Misconfigured
 from hqd.model.settings import Forge as ForgeSettings
 from hqd.model.settings import Repository, Settings
-from hqd.ports import Branches, Forge, RemoteForge
+from hqd.ports import Branches, Forge, Remote, RemoteForge, Target
 
 Token = Callable[[], str | None]
 
@@ -45,13 +45,20 @@ class Forges:
         url = self._origin or clone_url(settings.forge)
         return self._made(settings.forge, settings.forge.repo, url, settings.hq.branch, git, branches, descends)
 
-    def of(self, repository: Repository, git: Git, branches: Branches, descends: Callable[[str, str], bool]) -> Forge:
+    def of(
+        self,
+        repository: Repository,
+        git: Git,
+        branches: Branches,
+        descends: Callable[[str, str], bool],
+        target: Target,
+    ) -> Forge:
         """A target repository's; local where it is on no forge, or on another one than `[forge]` names."""
         settings = self._settings().forge
         name = repository.forge_repo or repository_at(repository.url, host_of(settings))
         if settings.kind == "local" or name is None:
-            return LocalForge(branches)
-        return self._made(settings, name, repository.url, repository.branch, git, branches, descends)
+            return LocalForge(branches, target)
+        return self._made(settings, name, repository.url, repository.branch, git, branches, descends, target)
 
     def server(self, settings: ForgeSettings, repo: str) -> tuple[RemoteForge, Token]:
         """The client of one repository, and its token. Raises Misconfigured."""
@@ -85,15 +92,16 @@ class Forges:
         git: Git,
         branches: Branches,
         descends: Callable[[str, str], bool],
+        target: Target | None = None,
     ) -> Forge:
         if repo is None or url is None:
             what = "repo" if repo is None else "api_url"
             raise Misconfigured(f"hqd.toml: [forge] kind = {settings.kind!r} needs `{what}`", remedy="add it")
-        key = (settings, repo, url, base)
+        key = (settings, repo, url, base, id(target))
         made = self._forges.get(key)
         if made is None:
             server, token = self.server(settings, repo)
-            remote = RemoteOf(
+            remote: Remote = target or RemoteOf(
                 git, url, name="forge", token=token if is_on(url, host_of(settings)) else None, stop=self._stop
             )
             made = self._forges.setdefault(key, ServerForge(server, remote, branches, base, descends))

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from hqd.adapters.environment import passing
 from hqd.adapters.history import GitHistory
+from hqd.adapters.mirror import Mirrors
 from hqd.adapters.programs import LocalPrograms
 from hqd.adapters.repository import GitRepository
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.opening import Hq
-from hqd.check import check_reader
+from hqd.check import Report, check_reader
 from hqd.codec import layout
 from hqd.daemon.context.library import Library
 from hqd.daemon.gather import Means
@@ -40,11 +41,21 @@ def rules_loader(gates: Gates) -> Callable[[Reader, Pin], tuple[Rules | None, tu
         if report.config.newer:
             first = next(problem for problem in report.problems if problem.stops)
             raise Misconfigured(str(first), remedy="upgrade hqd")
-        if not report.ok or report.config.settings is None:
+        if not report.rules_ok or report.config.settings is None:
             return None, report.problems
-        return Rules(pin, report.config.settings, report.config.by_name), report.problems
+        return with_lessons(report, reader, pin), report.problems
 
     return load
+
+
+def with_lessons(report: Report, reader: Reader, pin: Pin) -> Rules:
+    """The rules of a report without faults, with the lessons that are in force, which the pin then names."""
+    settings = report.config.settings
+    assert settings is not None  # noqa: S101 - asked by the callers
+    ids = {f"{layout.LESSONS}/{entry.name}": entry.id for entry in reader.entries(layout.LESSONS)}
+    lessons = report.lessons_in_force
+    named = pin.model_copy(update={"lessons": tuple(ids[path] for path in lessons)})
+    return Rules(named, settings, report.config.by_name, tuple(lessons.values()))
 
 
 def context_means(root: Path, history: GitHistory) -> Means:
@@ -124,10 +135,12 @@ def gates_of(hq: Hq, agents: Mapping[str, Agent], found: EnvironmentSecrets) -> 
     return gates
 
 
-def copies_of(repository: GitRepository, cache: Path, env: Mapping[str, str], settings: Settings) -> Copies:
+def copies_of(
+    repository: GitRepository, cache: Path, env: Mapping[str, str], settings: Settings, mirrors: Mirrors
+) -> Copies:
     from hqd.adapters.copies import PooledCopies
 
-    return PooledCopies(repository, cache / "copies", env, settings.repos, sparse=settings.hq.sparse)
+    return PooledCopies(repository, cache / "copies", env, mirrors, sparse=settings.hq.sparse)
 
 
 def notifier_of(

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 
-from hqd.adapters.local_forge import LocalForge
 from hqd.adapters.mirror import FOLDER, Mirrors
 from hqd.adapters.secrets import EnvironmentSecrets, reference
+from hqd.bootstrap.forge import Forges
 from hqd.bootstrap.opening import Hq
 from hqd.daemon.places import Place, Places
 from hqd.daemon.rulebook import Rulebook
@@ -16,14 +16,22 @@ from hqd.model.settings import Repository
 
 
 def mirrors_of(
-    hq: Hq, env: Mapping[str, str], rulebook: Rulebook, found: EnvironmentSecrets, stack: ExitStack
+    hq: Hq,
+    env: Mapping[str, str],
+    rulebook: Rulebook,
+    found: EnvironmentSecrets,
+    forges: Forges,
+    stack: ExitStack,
 ) -> Mirrors:
     """The mirrors of the repositories that the settings in force name; calls under way end with the stack."""
     stop = threading.Event()
 
     def token(settings: Repository) -> str | None:
-        name = reference(settings.token) if settings.token is not None else None
-        return found.get(name) if name is not None else None
+        if settings.token is not None:
+            name = reference(settings.token)
+            return found.get(name) if name is not None else None
+        of_forge = forges.token_for(settings.url)
+        return of_forge() if of_forge is not None else None
 
     mirrors = Mirrors(hq.private / FOLDER, env, lambda: rulebook.current.settings.repos, token, stop)
     stack.callback(mirrors.close)
@@ -31,14 +39,14 @@ def mirrors_of(
     return mirrors
 
 
-def places_of(hq: Hq, mirrors: Mirrors) -> Places:
+def places_of(hq: Hq, mirrors: Mirrors, forges: Forges) -> Places:
     """The places of an HQ, each made when it is asked for."""
-    here = Place(None, hq.branches, LocalForge(hq.branches))
 
     def place(repo: str | None) -> Place:
         if repo is None:
-            return here
+            return Place(None, hq.branches, forges.here(hq.repository.git, hq.branches, hq.history.descends))
         mirror = mirrors.get(repo)
-        return Place(repo, mirror.branches, LocalForge(mirror.branches, mirror), mirror)
+        git, branches = mirror.repository.git, mirror.branches
+        return Place(repo, branches, forges.of(mirror.settings, git, branches, mirror.descends, mirror), mirror)
 
     return place

@@ -33,7 +33,7 @@ from hqd.bootstrap.making import (
 )
 from hqd.bootstrap.opening import Hq, SystemClock, cache_folder, open_hq
 from hqd.bootstrap.outsides import outsides_of
-from hqd.bootstrap.places import places_of
+from hqd.bootstrap.places import mirrors_of, places_of
 from hqd.codec import layout
 from hqd.daemon import spool
 from hqd.daemon.accepted import Accepted
@@ -89,11 +89,12 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     scratch.mkdir(parents=True, exist_ok=True)
     agents = agent_adapters(hq.root, env, found, settings, scratch, stack)
     forges = forges_of(lambda: rulebook.current.settings, found, stack)
-    places = places_of(hq, forges)
+    mirrors = mirrors_of(hq, env, rulebook, found, forges, stack)
+    places = places_of(hq, mirrors, forges)
     shop = Workshop(
         agents=agents,
         gates=gates_of(hq, agents, found),
-        copies=copies_of(repository, cache, env, settings),
+        copies=copies_of(repository, cache, env, settings, mirrors),
         places=places,
         history=hq.history,
         secrets=found.known,

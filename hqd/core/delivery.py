@@ -6,6 +6,8 @@ import re
 import unicodedata
 from collections.abc import Collection
 
+from hqd.core.globs import matches
+
 _GIT_FOLDER = re.compile(r"\.git[ .]*(::.*)?|git~\d+")  # what Windows and HFS+ take for .git as well
 _ATTRIBUTES = re.compile(r"\.gitattributes[ .]*(::.*)?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\\]")
@@ -38,6 +40,11 @@ def path_fault(path: str, protected: Collection[str]) -> str | None:
         if whole == folded(one.rstrip("/")) or (one.endswith("/") and whole.startswith(folded(one))):
             return f"is protected: {one} is a person's, or hqd's own"
     return None
+
+
+def guarded(path: str, protected: Collection[str]) -> bool:
+    """Whether one of the globs `protected` covers the path, also as a file system that ignores case sees it."""
+    return matches(path, protected) or matches(folded(path), [folded(glob) for glob in protected])
 
 
 def _encodable(path: str) -> bool:

@@ -102,6 +102,7 @@ class AgentSettings(Value):
 class Repository(Value):
     url: str
     branch: str = "main"
+    token: str | None = None  # `secret:NAME`, for http(s); else what git itself has for that URL
     setup: tuple[str, ...] = ()
     protected: tuple[str, ...] = ()
     forge_repo: str | None = None  # owner/name on the forge, where the url does not tell
@@ -138,7 +139,7 @@ class Notify(Value):
 
 
 class LessonSettings(Value):
-    """The lesson book. `sample`: decided outputs, with hidden verdicts, after which a lesson's next level is decided."""
+    """The lesson book. `sample`: after so many decided outputs with hidden verdicts its next level is decided."""
 
     label_days: int = Field(default=7, ge=0)  # a label counts for promotion once it is so old
     max_false_positive_rate: float = Field(default=0.02, gt=0, lt=1)

@@ -10,7 +10,7 @@ import pytest
 
 from hqd.adapters.branches import GitBranches
 from hqd.codec import layout
-from hqd.errors import BranchMoved, Conflict, Expected, NotInForce, RepositoryBusy
+from hqd.errors import BranchMoved, Conflict, Expected, RepositoryBusy
 from hqd.model.gate import Changed
 from hqd.ports import Branches
 from tests.integration.branch_scenes import LINES, Scene, branches_of
@@ -104,12 +104,6 @@ class TestPoint:
         second = deliver(branches, scene.base, "content/other.md")
         branches.point(TASK, second)
         assert second == branches.tip(TASK)
-
-    def test_a_target_repository_is_not_in_force_yet(self, scene: Scene, branches: Branches) -> None:
-        with pytest.raises(NotInForce, match="site"):
-            branches.point(TASK, scene.base, "site")
-        with pytest.raises(NotInForce, match="site"):
-            branches.tip(TASK, "site")
 
 
 class TestCommitFiles:

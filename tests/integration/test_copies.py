@@ -15,6 +15,7 @@ import pytest
 
 from hqd.adapters import process
 from hqd.adapters.copies import PooledCopies
+from hqd.adapters.mirror import Mirrors
 from hqd.adapters.repository import GitRepository
 from hqd.adapters.working_copy import cone, with_trailer
 from hqd.errors import Expected
@@ -433,7 +434,8 @@ class TestTargetRepositories:
 
     def pool(self, repository: GitRepository, tmp_path: Path, site: Path, *setup: str) -> PooledCopies:
         repos = {"site": Repository(url=str(site), setup=setup)}
-        return PooledCopies(repository, tmp_path / "cache", {**os.environ, "HQD_SECRET_X": "no"}, repos)
+        env = {**os.environ, "HQD_SECRET_X": "no"}
+        return PooledCopies(repository, tmp_path / "cache", env, Mirrors(tmp_path / "repos", env, lambda: repos))
 
     def test_setup_runs_in_each_fresh_copy_and_sees_no_secret(
         self, repository: GitRepository, tmp_path: Path, site: Path, git: Git
@@ -447,7 +449,7 @@ class TestTargetRepositories:
                 work = copy.collect("Work")
 
         assert work.files == ("made", "page.md")
-        assert git(pool.mirror("site"), "show", f"{work.head}:page.md") == "new\n"
+        assert git(tmp_path / "repos" / "site.git", "show", f"{work.head}:page.md") == "new\n"
 
     def test_a_commit_that_is_new_there_is_fetched(
         self, repository: GitRepository, tmp_path: Path, site: Path, git: Git

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from hqd.adapters.branches import contents, delivery, walk
 from hqd.adapters.branches.landings import Landings, Review
@@ -12,16 +13,36 @@ from hqd.adapters.git import DURABLE, GitFailed, trouble
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.core.landing import moved, works
-from hqd.errors import BranchMoved, Conflict, Expected, NotInForce, RepositoryBusy
+from hqd.errors import BranchMoved, Conflict, Expected, RepositoryBusy
 from hqd.model.gate import Changed, Files
 
 
-class GitBranches:
-    """The branches of one HQ. `identity` (name, address) signs the commits that hqd makes on them."""
+@dataclass(frozen=True, slots=True)
+class Law:
+    """What is special about a repository. Nothing is delivered to `protected` (folders end in a slash) nor to what
+    `globs` cover; `state`: it is an HQ, whose workspace/ is no work."""
 
-    def __init__(self, repository: GitRepository, identity: tuple[str, str] = ("hqd", "hqd@localhost")) -> None:
+    protected: tuple[str, ...] = layout.PROTECTED
+    globs: tuple[str, ...] = ()
+    state: bool = True
+
+
+class GitBranches:
+    """The branches of one HQ, or of the mirror of a target repository.
+
+    `identity` (name, address) signs the commits that hqd makes on them.
+    """
+
+    def __init__(
+        self,
+        repository: GitRepository,
+        identity: tuple[str, str] = ("hqd", "hqd@localhost"),
+        law: Law = Law(),
+    ) -> None:
         self._repository = repository
         self._git = repository.git
+        self._law = law
+        self._beside = walk.BESIDE_STATE if law.state else walk.EVERYTHING
         name, email = identity
         self._identity = {
             "GIT_AUTHOR_NAME": name,
@@ -29,10 +50,9 @@ class GitBranches:
             "GIT_COMMITTER_NAME": name,
             "GIT_COMMITTER_EMAIL": email,
         }
-        self._landings = Landings(repository.git)
+        self._landings = Landings(repository.git, self._beside)
 
-    def point(self, task: str, head: str, repo: str | None = None, expected: str | None = None) -> None:
-        _only_here(repo)
+    def point(self, task: str, head: str, expected: str | None = None) -> None:
         tip, kept = self.tip(task), self._repository.resolve(layout.review_ref(task))
         built_on = kept if expected is None else expected
         if tip not in (None, built_on, head):
@@ -49,8 +69,10 @@ class GitBranches:
                 remedy="a branch named hqd, or a stale lock, may stand in the way",
             ) from failed
 
-    def tip(self, task: str, repo: str | None = None) -> str | None:
-        _only_here(repo)
+    def main(self) -> str | None:
+        return self._repository.resolve(self._repository.ref)
+
+    def tip(self, task: str) -> str | None:
         return self._repository.resolve(_branch_ref(task))
 
     def kept(self, task: str) -> str | None:
@@ -66,7 +88,8 @@ class GitBranches:
             files,
             message,
             main=self._repository.resolve(self._repository.ref),
-            protected=layout.PROTECTED,
+            protected=self._law.protected,
+            globs=self._law.globs,
             overwrite=overwrite,
             identity=self._identity,
         )
@@ -93,14 +116,15 @@ class GitBranches:
         if tip is None:
             return (), ()
         fork = next(iter(walk.lines(self._git, "merge-base", tip, head)), None)
-        walked = walk.steps(self._git, since, tip)
-        work, *edits = walk.differences(self._git, [(head, fork), *((commit, parent) for commit, parent, _ in walked)])
+        walked = walk.steps(self._git, since, tip, self._beside)
+        pairs = [(head, fork), *((commit, parent) for commit, parent, _ in walked)]
+        work, *edits = walk.differences(self._git, pairs, self._beside)
         with scratch(self._git) as env:
             conflicts = merge(self._git, tip, head, env).conflicts
         return moved(work.keys(), walk.steps_of(walked, edits)), conflicts
 
     def staged(self) -> tuple[str, ...]:
-        if not walk.lines(self._git, "rev-parse", "--verify", "--quiet", "HEAD"):
+        if not self._law.state or not walk.lines(self._git, "rev-parse", "--verify", "--quiet", "HEAD"):
             return ()
         out = self._git.quick("diff-index", "--cached", "--name-only", "-z", "HEAD", "--", *walk.BESIDE_STATE).out
         return tuple(path for path in walk.text(out).split("\0") if path)
@@ -111,7 +135,7 @@ class GitBranches:
             raise Conflict(result.conflicts)
         changes = contents.tree_changes(self._git, onto, result.tree)
         state = [path for _, _, path in changes if (path or "").startswith(f"{layout.WORKSPACE}/")]
-        if state:
+        if state and self._law.state:
             raise Expected(
                 f"{layout.branch(task)} changes {state[0]}: the state of tasks is never landed from a branch",
                 remedy=f"take {layout.WORKSPACE}/ out of the branch",
@@ -173,11 +197,3 @@ class GitBranches:
 
 def _branch_ref(task: str) -> str:
     return f"refs/heads/{layout.branch(task)}"
-
-
-def _only_here(repo: str | None) -> None:
-    if repo is not None:
-        raise NotInForce(
-            f"repository {repo}: branches in a target repository are not in force yet",
-            remedy="leave out `repo`, so that the work lands in the HQ",
-        )

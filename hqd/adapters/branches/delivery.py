@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from hqd.adapters.branches.walk import lines, raw, text
 from hqd.adapters.git import DURABLE, Git
-from hqd.core.delivery import folded, path_fault
+from hqd.core.delivery import folded, guarded, path_fault
 from hqd.core.landing import wrote
 from hqd.errors import Expected
 from hqd.model.change import Entry
@@ -48,6 +48,7 @@ def commit_files(
     *,
     main: str | None,
     protected: tuple[str, ...],
+    globs: tuple[str, ...] = (),
     overwrite: bool,
     identity: Mapping[str, str],
 ) -> str:
@@ -56,6 +57,8 @@ def commit_files(
         raise Expected("there is nothing to deliver")
     for path in sorted(files):
         fault = path_fault(path, protected)
+        if fault is None and guarded(path, globs):
+            fault = "is protected: it is a person's"
         if fault:
             raise Expected(f"cannot deliver to {path}: it {fault}", remedy="change `deliver` in the playbook")
     plan = _plan(files)

@@ -36,8 +36,9 @@ class _Known:
 class Landings:
     """Remembers, for as long as it lives, how far main was searched for which head; that is only a saving."""
 
-    def __init__(self, git: Git) -> None:
+    def __init__(self, git: Git, beside: Sequence[str] = walk.BESIDE_STATE) -> None:
         self._git = git
+        self._beside = beside
         self._known: dict[str, _Known] = {}
 
     def find(self, reviews: Iterable[Review], since: str | None, tip: str) -> dict[str, str]:
@@ -71,7 +72,9 @@ class Landings:
         start = line[-1] if bases <= set(line) else None
         strands = walk.strands(self._git, [review.head for review in reviews], line)
         pairs = [(review.head, strands[review.head].fork or review.base) for review in reviews]
-        edits = walk.differences(self._git, [*pairs, *((review.head, review.base) for review in reviews)])
+        edits = walk.differences(
+            self._git, [*pairs, *((review.head, review.base) for review in reviews)], self._beside
+        )
         for number, review in enumerate(reviews):
             strand = strands[review.head]
             self._known[review.task] = _Known(
@@ -90,7 +93,7 @@ class Landings:
             task: brought[known.head] for task, known in tasks.items() if known.head in brought and not known.empty
         }
         left = {task: known for task, known in tasks.items() if known.head not in brought}
-        walked = walk.steps(self._git, start, tip) if left else ()
+        walked = walk.steps(self._git, start, tip, self._beside) if left else ()
         if walked:
             landed |= self._scan(left, walked)
         for task, known in tasks.items():
@@ -103,6 +106,7 @@ class Landings:
         edits = walk.differences(
             self._git,
             [*((commit, parent) for commit, parent, _ in walked), *((origin or "", fork) for fork in forks)],
+            self._beside,
         )
         steps = walk.steps_of(walked, edits[: len(walked)])
         drifts = dict(zip(forks, edits[len(walked) :], strict=True))

@@ -18,6 +18,9 @@ from hqd.core.landing import Edit, Leaf, Step
 BESIDE_STATE = (":/", f":(top,exclude){layout.WORKSPACE}")
 """Pathspec of everything but the state of tasks."""
 
+EVERYTHING = (":/",)
+"""Pathspec of a repository without state: a target's own workspace/ is work like any other."""
+
 
 Walked = tuple[str, str | None, str]
 """Commit, first parent, message."""
@@ -55,12 +58,11 @@ def known(git: Git, commits: Iterable[str]) -> frozenset[str]:
     return frozenset(one for one, kind in zip(asked, text(answers).splitlines(), strict=True) if kind == "commit")
 
 
-def steps(git: Git, start: str | None, tip: str) -> tuple[Walked, ...]:
-    """(commit, first parent, message) of main's commits after `start` that touch anything outside workspace/,
-    oldest first."""
+def steps(git: Git, start: str | None, tip: str, beside: Sequence[str] = BESIDE_STATE) -> tuple[Walked, ...]:
+    """(commit, first parent, message) of main's commits after `start` that touch anything of `beside`, oldest first."""
     span = [tip] if start is None else [tip, f"^{start}"]
     out = git.quick(
-        "log", "-z", "--no-show-signature", "--first-parent", "--format=%H%x00%P%x00%B", *span, "--", *BESIDE_STATE
+        "log", "-z", "--no-show-signature", "--first-parent", "--format=%H%x00%P%x00%B", *span, "--", *beside
     ).out
     fields = text(out).split("\0")
     found = zip(fields[0::3], fields[1::3], fields[2::3], strict=False)
@@ -144,8 +146,10 @@ def _brought_by(git: Git, head: str, line: Sequence[Sequence[str]]) -> str:
     return merges[bisect_left(merges, True, key=lambda commit: is_ancestor(git, head, commit))]
 
 
-def differences(git: Git, pairs: Sequence[tuple[str, str | None]]) -> list[dict[str, Edit]]:
-    """For each (commit, older commit or None for nothing): the files outside workspace/ that differ."""
+def differences(
+    git: Git, pairs: Sequence[tuple[str, str | None]], beside: Sequence[str] = BESIDE_STATE
+) -> list[dict[str, Edit]]:
+    """For each (commit, older commit or None for nothing): the files of `beside` that differ."""
     asked = "".join(f"{new} {old}\n" if old else f"{new}\n" for new, old in pairs)
     out = git.quick(
         "diff-tree",
@@ -157,7 +161,7 @@ def differences(git: Git, pairs: Sequence[tuple[str, str | None]]) -> list[dict[
         "--raw",
         "--no-renames",
         "--",
-        *BESIDE_STATE,
+        *beside,
         stdin=raw(asked),
     ).out
     found: list[dict[str, Edit]] = []
