@@ -28,9 +28,11 @@ def reference() -> str:
 
 
 def _commands(group: Any, before: str) -> Iterator[tuple[str, Any]]:
-    """Every command with its whole name; a group (`report`) stands for the commands in it."""
+    """Every command with its whole name; a group stands for the commands in it, and for itself where it is one."""
     for name, each in group.commands.items():
         if hasattr(each, "commands"):
+            if each.invoke_without_command:
+                yield f"{before}{name}", each
             yield from _commands(each, f"{before}{name} ")
         else:
             yield f"{before}{name}", each

@@ -1,46 +1,114 @@
-"""`hqd report recovery`: what each rung of the ladders is worth, from records alone."""
+"""`hqd report` and `hqd report recovery`: the numbers, from records alone."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
 from hqd.cli import terminal
 from hqd.cli.call import Call
-from hqd.cli.finding import every_task, told
-from hqd.cli.reading import View, view
-from hqd.core.report_recovery import Row, recovery
+from hqd.cli.past import Told, told
+from hqd.cli.reading import View, now, view
+from hqd.core.report.html import page
+from hqd.core.report.page import REACHED, Report, figures, headline, sections
+from hqd.core.report.plain import markdown, plain
+from hqd.core.report.recovery import Row, recovery
 from hqd.errors import EXIT_OK, Usage
-from hqd.model.record import Record
 
-SCHEMA_VERSION = 1
+FORMATS = ("text", "md", "html", "json")
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for on the command line."""
+
+    since: str | None = None
+    form: str = "text"
+    playbook: str | None = None
+    without_lessons: bool = False
+
+
+def report(call: Call, wish: Wish) -> int:
+    """Prints the report in the form that was asked for."""
+    if wish.form not in FORMATS:
+        raise Usage(f"--format {wish.form}", remedy="one of: " + ", ".join(FORMATS))
+    begin = _day(wish.since)
+    with view(call) as seen:
+        past = told(seen)
+        _known_playbook(wish.playbook, past)
+        made = figures(past.stories, begin, wish.playbook, without=wish.without_lessons, remarks=past.remarks)
+        name, where = seen.repo.root.name, _where(seen, wish)
+    title = f"{name}: report" + (f" of {wish.playbook}" if wish.playbook else "")
+    if wish.form == "json":
+        terminal.data(_json(made, wish, where))
+    elif wish.form == "md":
+        sys.stdout.write(markdown(made, title))
+    elif wish.form == "html":
+        sys.stdout.write(page(made, title, where))
+    else:
+        _print(made, title, where)
+    return EXIT_OK
+
+
+def _known_playbook(name: str | None, past: Told) -> None:
+    names = sorted({story.playbook for story in past.stories if story.playbook})
+    if name is not None and name not in names:
+        raise Usage(f"no task of playbook {name!r}", remedy="there are: " + (", ".join(names) or "none"))
+
+
+def _where(seen: View, wish: Wish) -> str:
+    since = f"since {wish.since}, " if wish.since else ""
+    return f"{since}as of {now():%Y-%m-%d %H:%M} UTC at {seen.repo.branch} {seen.tree.commit[:12]}"
+
+
+def _json(made: Report, wish: Wish, where: str) -> dict[str, Any]:
+    facts = plain(made)
+    return {"since": wish.since, "made": where, "among": REACHED, **{k: v for k, v in facts.items() if k != "since"}}
+
+
+def _print(made: Report, title: str, where: str) -> None:
+    terminal.title(title)
+    terminal.say(where)
+    terminal.say()
+    terminal.rows((), [list(row) for row in headline(made)])
+    for section in sections(made):
+        terminal.say()
+        terminal.title(section.title)
+        for note in section.notes:
+            terminal.say(f"  {note}")
+        terminal.rows(section.heads, [list(row) for row in section.rows], indent=2)
+    for place, remark in enumerate(made.remarks):
+        if not place:
+            terminal.say()
+            terminal.title("What is missing")
+        terminal.say(f"  {remark}")
 
 
 def report_recovery(call: Call, *, since: str | None, as_json: bool) -> int:
     """Prints per failure class and rung: tried, accepted, cost; names the rungs that never help."""
     begin = _day(since)
     with view(call) as seen:
-        rows = recovery(_stories(seen, begin))
-    never = [row for row in rows if row.never]
+        facts = [story.facts for story in told(seen, labels=False).stories]
+    rows = recovery([fact for fact in each if begin is None or fact.at >= begin] for each in facts)
     if as_json:
-        terminal.data({"schema_version": SCHEMA_VERSION, "since": since, "rungs": [_facts(row) for row in rows]})
+        terminal.data({"since": since, "rungs": [_facts(row) for row in rows]})
         return EXIT_OK
     if not rows:
         terminal.title("no failed attempt was tried again yet" + (f" since {since}" if since else ""))
         return EXIT_OK
     heads = ("class", "rung", "tried", "accepted", "95 % interval", "cost")
     terminal.rows(heads, [_cells(row) for row in rows])
-    for row in never:
-        terminal.title(f"{row.rung} after {row.failure} has never helped: 0 of {row.tried}, at most {row.high:.0%}")
+    _never(rows)
     return EXIT_OK
 
 
-def _stories(seen: View, begin: datetime | None) -> Iterator[tuple[Record, ...]]:
-    """The records of every task with anything since `begin`; a task that began before is told from there on."""
-    for task in every_task(seen.tree):
-        records = told(seen.tree, task).records
-        yield tuple(record for record in records if begin is None or record.at >= begin)
+def _never(rows: Sequence[Row]) -> None:
+    for row in rows:
+        if row.never:
+            terminal.title(f"{row.rung} after {row.failure} has never helped: 0 of {row.tried}, at most {row.high:.0%}")
 
 
 def _facts(row: Row) -> dict[str, Any]:

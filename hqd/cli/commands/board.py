@@ -108,7 +108,33 @@ def context(
     finish(show_context(call_of(context), task, step, as_json=as_json, text=text, without=without or (), diff=diff))
 
 
-report = typer.Typer(help="The numbers, from records alone.\n\nExample: hqd report recovery", no_args_is_help=True)
+report = typer.Typer(invoke_without_command=True)
+
+
+@report.callback()
+def numbers(
+    context: typer.Context,
+    since: Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only from this day on (UTC).")] = None,
+    form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, md, html (one page) or json.")] = "text",
+    playbook: Annotated[
+        str | None, typer.Option("--playbook", metavar="NAME", help="Only this one.", autocompletion=names.playbooks)
+    ] = None,
+    without_lessons: Annotated[
+        bool, typer.Option("--without-lessons", help="Also what only lessons stopped: without them it was through.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """The numbers: clean rate, rework, cost, where it fails.
+
+    From records alone: counts with 95 % intervals, among outputs that reached a human; the trend by week.
+
+    Example: hqd report --since 2026-11-01 --format html > report.html
+    """
+    if context.invoked_subcommand is not None:
+        return
+    from hqd.cli.report import Wish, report
+
+    finish(report(call_of(context), Wish(since, "json" if as_json else form, playbook, without_lessons)))
 
 
 @report.command("recovery")

@@ -7,29 +7,31 @@ from typing import Any
 
 import pytest
 
-from hqd.core.report_recovery import Row, recovery
+from hqd.core.report.facts import Fact, fact_of
+from hqd.core.report.recovery import Row, recovery
 from hqd.model.failure import Failure, Outcome
 from hqd.model.record import Cursor, EventKind, Record, Usage
 from hqd.model.task import State
 
 
-def record(kind: EventKind, step: str = "work", **fields: Any) -> Record:
+def record(kind: EventKind, step: str = "work", **fields: Any) -> Fact:
     now = datetime(2026, 1, 1, tzinfo=UTC)
-    return Record(
+    made = Record(
         event=kind, to=State.QUEUE, at=now, step=step, n=1, hqd="1", host="h", round=1, cursor=Cursor(), **fields
     )
+    return fact_of("t", made)
 
 
-def claim(mode: str, step: str = "work", agent: str = "a") -> Record:
+def claim(mode: str, step: str = "work", agent: str = "a") -> Fact:
     return record(EventKind.CLAIMED, step, mode=mode, agent=agent)
 
 
-def end(failure: Failure | None = None, cost: float = 0.0, step: str = "work") -> Record:
+def end(failure: Failure | None = None, cost: float = 0.0, step: str = "work") -> Fact:
     outcome = Outcome.PASSED if failure is None else Outcome.FAILED
     return record(EventKind.FINISHED, step, outcome=outcome, failure=failure, usage=Usage(cost=cost, out=1))
 
 
-def counted(*records: Record) -> dict[tuple[str, str], tuple[int, int, float]]:
+def counted(*records: Fact) -> dict[tuple[str, str], tuple[int, int, float]]:
     return {(row.failure, row.rung): (row.tried, row.accepted, row.cost) for row in recovery([records])}
 
 

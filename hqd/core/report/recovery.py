@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hqd.core.report.facts import Fact
 from hqd.core.wilson import interval
 from hqd.model.failure import Failure, Outcome
-from hqd.model.record import EventKind, Record
+from hqd.model.record import EventKind
 
 FEW = 5
 """Below so many trials nothing is said of a rung that has never helped."""
@@ -54,7 +55,7 @@ class _Walk:
     human: bool = False
     trial: tuple[str, str] | None = None
 
-    def see(self, record: Record) -> None:
+    def see(self, record: Fact) -> None:
         if record.event is EventKind.CLAIMED:
             self.trial = self._rung(record)
         elif record.event is EventKind.FINISHED:
@@ -67,7 +68,7 @@ class _Walk:
         elif record.event in (EventKind.RESUMED, EventKind.ANSWERED):
             self.human = True
 
-    def _rung(self, record: Record) -> tuple[str, str] | None:
+    def _rung(self, record: Fact) -> tuple[str, str] | None:
         """The class and rung that a claim tries; None: a first try."""
         failure = self.failed.get(record.step or "")
         if self.human and failure is not None:
@@ -79,8 +80,8 @@ class _Walk:
         agent = f" {record.agent}" if record.mode == "agent" else ""
         return failure.value, f"{record.mode}{agent}"
 
-    def _end(self, record: Record) -> None:
-        step, cost = record.step or "", (record.usage.cost or 0.0) if record.usage is not None else 0.0
+    def _end(self, record: Fact) -> None:
+        step, cost = record.step or "", record.cost or 0.0
         self.way += cost
         if record.outcome in (Outcome.REFUSED, Outcome.INTERRUPTED):
             return
@@ -99,7 +100,7 @@ class _Walk:
             self.failed[step] = record.failure
 
 
-def recovery(tasks: Iterable[Sequence[Record]]) -> tuple[Row, ...]:
+def recovery(tasks: Iterable[Sequence[Fact]]) -> tuple[Row, ...]:
     """The rows over the records of many tasks, the most tried first within each class."""
     counts: dict[tuple[str, str], _Count] = {}
     for records in tasks:

@@ -1,0 +1,1 @@
+"""The numbers of an HQ: how many, how sure, how dear. Pure; from what records say."""
