@@ -17,9 +17,11 @@ from hqd.codec.playbook import read_playbook
 from hqd.codec.settings import read_settings
 from hqd.codec.task import read_task
 from hqd.codec.toml_lines import Toml
+from hqd.core.lesson_rules import check_lessons
 from hqd.core.not_in_force import File, not_in_force
 from hqd.core.rules import Rules, check_rules
 from hqd.model.gate import GateSpec
+from hqd.model.lesson import Lesson
 from hqd.model.problem import Problem, spell
 from hqd.model.spelling import meant
 from hqd.model.task import TaskDocument
@@ -39,6 +41,18 @@ class Report:
         """Nothing stops it; warnings may stand."""
         return not any(problem.stops for problem in self.problems)
 
+    @property
+    def rules_ok(self) -> bool:
+        """As `ok`, lessons aside: a faulty one stays out of force alone."""
+        return not any(problem.stops and not problem.path.startswith(f"{LESSONS}/") for problem in self.problems)
+
+    @property
+    def lessons_in_force(self) -> dict[str, Lesson]:
+        """Lessons in force without a fault, by path, in order of their ids."""
+        faulty = {problem.path for problem in self.problems if problem.stops}
+        good = [(path, each) for path, each in self.config.lessons.items() if each.in_force and path not in faulty]
+        return dict(sorted(good, key=lambda pair: pair[1].id))
+
 
 def check_reader(reader: Reader, check_gate: CheckGate) -> Report:
     """Reads and checks a whole configuration: one commit, or a working tree behind the same two methods."""
@@ -51,6 +65,7 @@ def check_reader(reader: Reader, check_gate: CheckGate) -> Report:
         rules = Rules(config.settings, SETTINGS, config.playbooks, PLAYBOOKS, config.texts, config.files, check_gate)
         broken = [problem.path for problem in config.problems if problem.stops]
         problems += _without_echo(check_rules(rules), broken)
+    problems += check_lessons(config.lessons, config.settings, config.by_name, check_gate)
     placed = {_placed(problem, config.sources) for problem in problems}
     return Report(config, in_order(placed))
 
@@ -65,7 +80,12 @@ def check_file(path: str, data: bytes, config: Config, check_gate: CheckGate) ->
         made = read_playbook(data, path)
         return _one(kind, path, made.problems, made.toml)
     if kind == "lesson":
-        return _one(kind, path, read_lesson(data, path)[1], read_document(data, path))
+        lesson, faults = read_lesson(data, path)
+        others = {at: each for at, each in config.lessons.items() if at.rpartition("/")[2] != path.rpartition("/")[2]}
+        if lesson is not None:
+            known = check_lessons({**others, path: lesson}, config.settings, config.by_name, check_gate)
+            faults = (*faults, *(problem for problem in known if problem.path == path))
+        return _one(kind, path, faults, read_document(data, path))
     task = read_task(data, path)
     document = read_document(data, path)
     found = [*task.problems]

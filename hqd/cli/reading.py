@@ -14,12 +14,13 @@ from hqd.adapters.history import GitHistory, GitTree
 from hqd.adapters.instance import daemon_alive
 from hqd.adapters.repository import GitRepository
 from hqd.cli.call import Call
+from hqd.codec import layout
 from hqd.codec.config import Config, read_config
 from hqd.codec.record import UnreadableRecord
 from hqd.daemon.book import Book, Reading
 from hqd.daemon.kin import ANYTHING, Kin
 from hqd.daemon.live import Live
-from hqd.daemon.rulebook import PinnedFiles, pin_of
+from hqd.daemon.rulebook import PinnedFiles, pin_of, pinned_lessons
 from hqd.daemon.values import Values
 from hqd.errors import Misconfigured, Usage
 from hqd.model.board import Board, Rules, Slots, Task
@@ -142,10 +143,15 @@ class View:
         """The rules in force: main's, or the last good ones that a daemon of this clone knew. None: there are none."""
         if self.pin is None or self.committed is None:
             return self._last_good()
-        stopped = any(problem.stops for problem in self.committed.problems)
+        lessons = f"{layout.LESSONS}/"
+        stopped = any(each.stops and not each.path.startswith(lessons) for each in self.committed.problems)
         if self.committed.settings is None or stopped:
             return self._last_good()
-        return Rules(self.pin, self.committed.settings, self.committed.by_name)
+        good = sorted((each.id, path) for path, each in self.committed.lessons.items() if each.in_force)
+        ids = {f"{lessons}{entry.name}": entry.id for entry in self.tree.entries(layout.LESSONS)}
+        pin = self.pin.model_copy(update={"lessons": tuple(ids[path] for _id, path in good)})
+        found = tuple(self.committed.lessons[path] for _id, path in good)
+        return Rules(pin, self.committed.settings, self.committed.by_name, found)
 
     def rules(self, pin: Pin) -> Rules | None:
         """The rules of a task's pin."""
@@ -178,9 +184,12 @@ class View:
     def _load(self, pin: Pin) -> Rules | None:
         try:
             config = read_config(PinnedFiles(self.history, pin))
+            lessons = pinned_lessons(self.history, pin)
         except KeyError:
             return None
-        return Rules(pin, config.settings, config.by_name) if config.settings is not None else None
+        if config.settings is None or len(lessons) != len(pin.lessons):
+            return None
+        return Rules(pin, config.settings, config.by_name, lessons)
 
     def _last_good(self) -> Rules | None:
         try:

@@ -10,12 +10,12 @@ from hqd.codec.front_matter import write_front_matter
 from hqd.codec.gate import read_gate
 from hqd.codec.shapes import shape
 from hqd.model.gate import GateSpec
-from hqd.model.lesson import Lesson
+from hqd.model.lesson import Lesson, LessonEvidence
 from hqd.model.problem import Problem
 
 
-def read_lesson(data: bytes, path: str) -> tuple[Lesson | None, tuple[Problem, ...]]:
-    """The lesson in a file, or what is wrong with it."""
+def read_lesson(data: bytes, path: str, *, named: bool = True) -> tuple[Lesson | None, tuple[Problem, ...]]:
+    """The lesson in a file, or what is wrong with it. `named` False: the path is not the file's own."""
     document = read_document(data, path)
     if document.problems:
         return None, document.problems
@@ -30,7 +30,7 @@ def read_lesson(data: bytes, path: str) -> tuple[Lesson | None, tuple[Problem, .
     lesson, wrong_shape = shape(Lesson, {**raw, "account": document.text.strip()}, path, document.line)
     faults += wrong_shape
     name = PurePosixPath(path).stem
-    if lesson is not None and not (name == lesson.id or name.startswith(lesson.id + "-")):
+    if named and lesson is not None and not (name == lesson.id or name.startswith(lesson.id + "-")):
         message = f"is {lesson.id}, but the file is named {name}"
         faults.append(
             Problem(path, document.line(("id",)), "id", message, f"name it {lesson.id}-SLUG.md", place=("id",))
@@ -45,6 +45,19 @@ def write_lesson(lesson: Lesson) -> bytes:
     if lesson.gate is not None:
         values["gate"] = flat_gate(lesson.gate)
     return (write_front_matter(values) + f"\n{lesson.account.strip()}\n").encode("utf-8", "replace")
+
+
+def with_evidence(data: bytes, case: LessonEvidence) -> bytes | None:
+    """The file with one more case, every other line as its author left it; None where there is no place for it."""
+    text = data.decode("utf-8")
+    row = write_front_matter({"evidence": [case.model_dump(exclude_none=True)]}).splitlines()[2]
+    lines = text.split("\n")
+    for number, line in enumerate(lines):
+        if line.rstrip() == "evidence:" and number + 1 < len(lines) and lines[number + 1].startswith("- {"):
+            return "\n".join([*lines[: number + 1], row, *lines[number + 1 :]]).encode()
+        if line.rstrip() == "---" and number > 0:
+            return None
+    return None
 
 
 def flat_gate(gate: GateSpec) -> dict[str, Any]:

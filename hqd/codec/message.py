@@ -59,11 +59,15 @@ def _trailers(record: Record, task: str) -> list[tuple[str, str]]:
         ("Hqd-Model", record.model),
         ("Hqd-Tokens", str(usage.tokens) if usage is not None and usage.tokens else None),
         ("Hqd-Cost", dollars(usage.cost) if usage is not None and usage.cost is not None else None),
-        ("Hqd-Gates", ", ".join(f"{gate.name}={gate.status.value}" for gate in record.gates) or None),
+        ("Hqd-Gates", _gates(record) or None),
         ("Hqd-Claim", None if claim is None else f"{claim.nonce} {claim.host} {_time(claim.until)}"),
         ("Hqd-Via", None if record.via is None else record.via.value),
     ]
     return [(key, _line(value, MAX_VALUE)) for key, value in values if value]
+
+
+def _gates(record: Record) -> str:
+    return ", ".join(f"{gate.name}={gate.status.value}" for gate in record.gates if not gate.hidden)
 
 
 def dollars(cost: float) -> str:

@@ -125,7 +125,7 @@ def _findings(findings: Sequence[Finding]) -> list[str]:
 
 
 def _gates(gates: Sequence[GateResult]) -> list[str]:
-    red = [gate for gate in gates if gate.status in (GateStatus.FAIL, GateStatus.ERROR)]
+    red = [gate for gate in gates if gate.status in (GateStatus.FAIL, GateStatus.ERROR) and not gate.hidden]
     if not red:
         return []
     lines = ["## Gates", ""]

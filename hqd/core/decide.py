@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from hqd.core.ask import question
 from hqd.core.evolve import DIED
 from hqd.core.flow import group_of, next_move
+from hqd.core.lesson_scope import scoped
 from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park
 from hqd.core.rate import opens
 from hqd.core.recovery import DEFAULTS
@@ -363,7 +364,7 @@ def _claim_event(
         rung=move.rung,
         ladder=move.ladder,
         agent=agent,
-        pin=rules.pin,
+        pin=scoped(rules, playbook.name, task.document.header.tags).pin,
         snapshot=board.snapshot,
         claim=Claim(nonce=nonce, host=board.host, until=until),
     )

@@ -98,7 +98,7 @@ def _finished(cursor: Cursor, event: Event) -> Cursor:
         step_cost={**cursor.step_cost, step: round(cursor.step_cost.get(step, 0.0) + cost, 6)},
         step_tokens={**cursor.step_tokens, step: cursor.step_tokens.get(step, 0) + tokens},
         deaths=cursor.deaths + 1 if event.stop == DIED else 0,
-        gates={result.name: result.status.value for result in event.gates},
+        gates=_shown(event),
         claim=None,
     )
     if event.outcome is Outcome.PASSED:
@@ -124,6 +124,11 @@ def _finished(cursor: Cursor, event: Event) -> Cursor:
             missing=event.message,
         )
     return _failed(cursor, event)
+
+
+def _shown(event: Event) -> dict[str, str]:
+    """Verdicts that expressions, and so prompts and routes, may rest on: those of lessons in shadow are not among."""
+    return {result.name: result.status.value for result in event.gates if not result.hidden}
 
 
 def _passed(cursor: Cursor, event: Event) -> Cursor:
@@ -168,7 +173,7 @@ def _passed(cursor: Cursor, event: Event) -> Cursor:
 
 def _failed(cursor: Cursor, event: Event) -> Cursor:
     step = str(event.step)
-    passed = sum(1 for result in event.gates if result.status.value == "pass")
+    passed = sum(1 for result in event.gates if result.status.value == "pass" and not result.hidden)
     best = dict(cursor.best)
     if event.gates and (step not in best or passed >= best[step].passed):  # of equals the later: it knew the findings
         best[step] = Best(
@@ -311,7 +316,7 @@ def _answered(cursor: Cursor, event: Event) -> Cursor:
 
 
 def _review_opened(cursor: Cursor, event: Event) -> Cursor:
-    gates = {result.name: result.status.value for result in event.gates} or cursor.gates
+    gates = _shown(event) or cursor.gates
     review = review_state.opened(cursor.review, event.review)
     return _with(cursor, phase=Phase.REVIEW, review=review, gates=gates, claim=None)
 

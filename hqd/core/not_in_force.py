@@ -33,15 +33,11 @@ NOT_IN_FORCE: tuple[Later, ...] = (
     Later("settings", ("forge", "kind"), "forges other than local", lambda value: value != "local"),
     Later("settings", ("webhook",), "webhooks from a forge"),
     Later("settings", ("repos",), "work on other repositories"),
-    Later("settings", ("lessons",), "the lesson book"),
     Later("settings", ("audit",), "audits"),
     *(
         Later(file, (*prefix, "context", "*", key), what)
         for file, prefix in _CONTEXTS
-        for key, what in (
-            ("decisions", "decisions as context"),
-            ("lessons", "lessons as context"),
-        )
+        for key, what in (("decisions", "decisions as context"),)
     ),
     Later("playbook", ("repo",), "work on other repositories"),
     Later("playbook", ("experiment",), "experiments"),
@@ -50,8 +46,6 @@ NOT_IN_FORCE: tuple[Later, ...] = (
     Later("playbook", ("steps", "*", "review", "risk"), "reviews by risk"),
     Later("playbook", ("steps", "*", "review", "remind"), "reminders of a review"),
     Later("task", ("repo",), "work on other repositories"),
-    Later("lesson", ("gate",), "gates of lessons"),
-    Later("lesson", ("context",), "lessons as context"),
 )
 
 

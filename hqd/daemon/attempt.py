@@ -15,6 +15,7 @@ from typing import Any
 from hqd.core.expressions import compile_text
 from hqd.core.facts import facts
 from hqd.core.gate_use import resolve_gates
+from hqd.core.lesson_scope import lesson_gates
 from hqd.core.typed import read as read_typed
 from hqd.daemon import gather, program
 from hqd.daemon.job import Job
@@ -54,7 +55,7 @@ def _gates_only(found: Made, shop: Workshop, stop: threading.Event, progress: Pr
     job = found.job
     ref = next((ref for ref in reversed(job.task.cursor.outputs.values()) if not ref.stale), None)
     found.text = job.values[ref.blob] if ref is not None else job.task.document.text
-    specs = _gates(job, (*job.step.gates_before, *job.step.gates))
+    specs = (*_gates(job, (*job.step.gates_before, *job.step.gates)), *_lessons(job))
     with ExitStack() as stack:
         copy = None
         if "command" in repr([spec.kind for spec in specs]) or any("command" in repr(spec.params) for spec in specs):
@@ -122,7 +123,8 @@ def _program(found: Made, shop: Workshop, stop: threading.Event, progress: Progr
         if wrong is not None:
             return wrong
         progress("gates")
-        ran = shop.gates(job.rules).run(_gates(job, job.step.gates), _subject(found, shop, copy, stop))
+        specs = (*_gates(job, job.step.gates), *_lessons(job))
+        ran = shop.gates(job.rules).run(specs, _subject(found, shop, copy, stop))
         found.gates = (*found.gates, *ran)
         return _judge(found, shop, stop)
 
@@ -311,11 +313,17 @@ def _all_gates(job: Job) -> tuple[Any, ...]:
     """The step's gates, the playbook's, and the acceptance checks of this very task (only at the last agent step)."""
     last = [step.name for step in job.playbook.steps if step.kind is StepKind.AGENT][-1:]
     own: tuple[GateUse, ...] = job.task.document.header.gates if job.step.name in last else ()
-    return _gates(job, (*job.step.gates, *job.playbook.gates, *own))
+    return (*_gates(job, (*job.step.gates, *job.playbook.gates, *own)), *_lessons(job))
 
 
 def _gates(job: Job, uses: Sequence[GateUse]) -> tuple[Any, ...]:
     return resolve_gates(uses, job.rules.settings.gates)
+
+
+def _lessons(job: Job) -> tuple[Any, ...]:
+    """The gates of lessons that stand at this step."""
+    tags = job.task.document.header.tags
+    return lesson_gates(job.rules, job.playbook, job.step, job.agent, job.task.id, tags)
 
 
 def _judge(found: Made, shop: Workshop, stop: threading.Event, copy: Copy | None = None) -> Report:

@@ -13,6 +13,9 @@ from pydantic import Field
 
 from hqd.model.value import Value
 
+LESSON_GATE = "lesson:"
+"""What the names of lessons' gates begin with; no other gate's name has a colon."""
+
 
 class Level(StrEnum):
     """What a gate's failure does: nothing but be recorded, be shown, or stop the attempt."""
@@ -73,6 +76,11 @@ class GateResult(Value):
     def stops(self) -> bool:
         """An enforcing gate that does not let the attempt through (failed, or could not judge)."""
         return self.level is Level.ENFORCE and self.status in (GateStatus.FAIL, GateStatus.ERROR)
+
+    @property
+    def hidden(self) -> bool:
+        """A lesson's verdict in shadow: recorded, and shown to nobody whose word on the work is still to come."""
+        return self.level is Level.SHADOW and self.name.startswith(LESSON_GATE)
 
 
 class Files(Protocol):

@@ -8,8 +8,9 @@ from enum import IntEnum
 from typing import Literal
 
 Status = Literal["kept", "cut", "dropped"]
-Form = Literal["whole", "body", "index"]
-"""How a blob becomes text: as it is, without its front matter, or as one line that says what is in it."""
+Form = Literal["whole", "body", "index", "lesson"]
+"""How a blob becomes text: as it is, without its front matter, as one line that says what is in it; of a lesson, what
+it tells agents."""
 
 
 class Layer(IntEnum):

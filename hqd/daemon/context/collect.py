@@ -16,10 +16,13 @@ from typing import Any
 from hqd.core import globs
 from hqd.core.context.source import Candidate, Layer
 from hqd.core.expressions import compile_expression, compile_text
+from hqd.core.lesson_rules import within_cap
+from hqd.core.lesson_scope import scoped, tells
 from hqd.daemon.context.library import Library
 from hqd.daemon.context.native import Scope, native, reads
 from hqd.daemon.job import Job
 from hqd.errors import ExpressionFault
+from hqd.model.gate import LESSON_GATE
 from hqd.model.playbook import ContextRule, StepKind
 from hqd.model.record import OutputRef
 from hqd.ports import Similar, Tree
@@ -74,6 +77,7 @@ def collect(
         found += _similar(ruled, job, tree, similar)
     if outputs and not any(ruled.rule.outputs for ruled in rules):
         found += _output_before(job, known)
+    found += _lessons(rules, job)
     general = [ruled for ruled in rules if not _has_source(ruled.rule)]
     return [_overruled(each, general, own) for each in found] if general or own else found
 
@@ -194,6 +198,36 @@ def _similar(ruled: Ruled, job: Job, tree: Tree, similar: Similar | None) -> Ite
             stable=False,
             score=each.score,
             heading=f"Accepted for a similar task ({each.task})",
+        )
+
+
+def _lessons(rules: Sequence[Ruled], job: Job) -> Iterator[Candidate]:
+    """What lessons in force tell the agent, unless the nearest rule about lessons says `false`; capped together."""
+    own = [ruled.rule for ruled in rules if ruled.rule.lessons is not None]
+    if own and own[-1].lessons is False:
+        return
+    cap = job.rules.settings.lessons.context_tokens
+    if own and own[-1].max_tokens is not None:
+        cap = min(cap, own[-1].max_tokens)
+    scope = scoped(job.rules, job.playbook.name, job.task.document.header.tags)
+    mine = [
+        (blob, lesson)
+        for blob, lesson in zip(scope.pin.lessons, scope.lessons, strict=True)
+        if tells(lesson, job.step, job.agent)
+    ]
+    _kept, leaving = within_cap([lesson for _blob, lesson in mine], cap)
+    for blob, lesson in mine:
+        problem = f"lessons take at most {cap} tokens of a prompt here" if lesson in leaving else None
+        stable = not lesson.scope.tags and not lesson.scope.agents
+        yield Candidate(
+            source=f"{LESSON_GATE}{lesson.id}",
+            blob=blob,
+            rule=f"{LESSON_GATE}{lesson.id}",
+            priority=own[-1].priority if own else 90,  # short, and paid for once already
+            stable=stable,
+            form="lesson",
+            heading=f"Lesson {lesson.id}",
+            problem=problem,
         )
 
 
