@@ -9,7 +9,7 @@ and then its words go to the agent but it neither approves nor commands. hqd's o
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from hqd.core.review_checks import Awaited, standing
@@ -24,7 +24,8 @@ LAG = timedelta(seconds=60)
 """How long a forge may show an older commit of the branch than was pushed before a person is taken to have done it."""
 MOST_DEBOUNCES = 6
 """Who goes on writing delays what was said first by at most so many debounce times."""
-WORDS = ("retry", "drop", "why", "answer")
+_HEARS = frozenset({State.REVIEW, State.BLOCKED})
+"""Where orders are heard at once; while an agent works only `drop` and `why` are, the others wait."""
 _SPOKEN = frozenset({ItemKind.COMMENT, ItemKind.LINE, ItemKind.CHANGES_REQUESTED, ItemKind.REVIEWED})
 _VERDICTS = frozenset({ItemKind.APPROVED, ItemKind.CHANGES_REQUESTED, ItemKind.DISMISSED})
 
@@ -123,7 +124,7 @@ class Dropped:
 
 @dataclass(frozen=True, slots=True)
 class Stuck:
-    """Only a person can move it on: `gate_error` (the forge's CI keeps silent) or `review_rejected` (nobody to mend)."""
+    """Only a person can move it on: `gate_error` (the CI keeps silent) or `review_rejected` (nobody to mend it)."""
 
     reason: str
     missing: str
@@ -136,11 +137,15 @@ Act = Ordered | Asked | Passed | Followed | LandedThere | Dropped | Stuck
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What follows. `act`: None: nothing now. `until`: look again then. `waits`: one line. `unheard`: shown, not sent."""
+    """What follows. `act` None: nothing now. `until`: look again then. `waits`: one line, what is missing.
+
+    `why`: items that ask just that, and have no reply yet. `unheard`: what is shown to people and sent to nobody.
+    """
 
     act: Act | None = None
     until: datetime | None = None
     waits: str = ""
+    why: tuple[str, ...] = ()
     unheard: tuple[str, ...] = ()
 
 
@@ -149,16 +154,18 @@ def listen(where: State, state: ReviewState, heard: Heard, terms: Terms, now: da
     if heard.review.fork:
         return Said(waits="the pull request is another repository's branch, which hqd does not follow")
     unheard = tuple(shown(item, terms.secrets) for item in _strangers(heard, terms))
-    order = _order(where, state, heard)
+    orders = _orders(state, heard)
+    why = tuple(order.item for order in orders if order.word == "why" and to(order.item) not in own_markers(heard))
+    order = next((each for each in orders if each.word != "why" and (where in _HEARS or each.word == "drop")), None)
     if order is not None:
-        return Said(order, unheard=unheard)
+        return Said(order, why=why, unheard=unheard)
     if where is not State.REVIEW:
-        return Said(unheard=unheard)
-    for look in (_ended, _moved, _checks, _words, _verdict):
+        return Said(why=why, unheard=unheard)
+    for look in (_ended, _moved, _words, _checks, _verdict):
         found = look(state, heard, terms, now)
         if found is not None:
-            return Said(found.act, found.until, found.waits, unheard)
-    return Said(waits=_waits(state, heard, terms), unheard=unheard)
+            return replace(found, why=why, unheard=unheard)
+    return Said(waits=_waits(state, heard, terms), why=why, unheard=unheard)
 
 
 def own_markers(heard: Heard) -> frozenset[str]:
@@ -204,22 +211,17 @@ def _strangers(heard: Heard, terms: Terms) -> list[ReviewItem]:
     ]
 
 
-def _order(where: State, state: ReviewState, heard: Heard) -> Ordered | None:
-    """The oldest order that nobody has heard yet. While an agent works, only `drop` is one for now; `why` always is.
-
-    `why` changes nothing: whether it was answered is told by hqd's own comment.
-    """
-    told = own_markers(heard)
+def _orders(state: ReviewState, heard: Heard) -> list[Ordered]:
+    """The orders that nobody has heard yet, oldest first; whether a `why` was, hqd's own comment tells."""
+    found = []
     for item in _people(heard):
-        said = command(item.body) if item.kind in _SPOKEN else None
-        if said is None or item.id in state.answered or reply_marker(item.id) in told:
-            continue
-        if where in (State.REVIEW, State.BLOCKED) or said.word in ("drop", "why"):
-            return Ordered(item.id, said.word, said.text, person(item.author.login))
-    return None
+        said = command(item.body) if item.kind in _SPOKEN and item.id not in state.answered else None
+        if said is not None:
+            found.append(Ordered(item.id, said.word, said.text, person(item.author.login)))
+    return found
 
 
-def reply_marker(item: str) -> str:
+def to(item: str) -> str:
     """The marker of the comment that answers one order."""
     return f"to:{item}"
 
