@@ -106,7 +106,7 @@ def without_lessons(stories: Sequence[Story], begin: datetime | None = None) -> 
     stopped.sort(key=lambda row: (row.at, row.task, row.attempt))
     return Without(
         stopped=tuple(stopped),
-        wrong=Share(sum(row.weight for row in stopped if row.label == "rejected"), sum(row.weight for row in stopped)),
+        wrong=weighted((row.label == "rejected", row.weight) for row in stopped),
         audited=sum(row.label is not None for row in stopped),
         rework=round(sum(row.rework for row in stopped), 6),
     )

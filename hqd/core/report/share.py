@@ -43,7 +43,7 @@ class Share:
             return f"{counts} (≤ {percent(self.high)})"
         if self.hits >= self.n:
             return f"{counts} (≥ {percent(self.low)})"
-        return f"{counts} ({percent(self.hits / self.n)}, {percent(self.low)} to {percent(self.high)})"
+        return f"{counts} ({percent(self.hits / self.n)}, {percent(self.low)[:-2]} to {percent(self.high)})"
 
     def facts(self) -> dict[str, float | list[float] | None]:
         """For --json."""
