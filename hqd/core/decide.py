@@ -17,6 +17,7 @@ from hqd.core.evolve import DIED
 from hqd.core.flow import group_of, next_move
 from hqd.core.lesson_scope import scoped
 from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park
+from hqd.core.probes import tried
 from hqd.core.rate import opens
 from hqd.core.recovery import DEFAULTS
 from hqd.core.routing import choose
@@ -268,7 +269,7 @@ def _startable(
     except ExpressionFault as fault:
         return Park(ParkReason.EXPRESSION, f"concurrency.group: {fault.message}")
     held = holds_on(board, rules, playbook, step, agent)
-    if any(hold.name not in board.probing or hold.name in probed or _probed_now(hold, rules, agents) for hold in held):
+    if any(hold.name not in board.probing or hold.name in probed or tried(hold, board, rules, agents) for hold in held):
         return None
     limit = rules.settings.agents[agent].max_concurrent if agent in rules.settings.agents else None
     if agent is not None and limit is not None and agents[agent] >= limit:
@@ -284,17 +285,6 @@ def _startable(
     if group is not None:
         groups[group] += 1
     return Start(task.id, _claim_event(task, move, board, rules, playbook, step, agent, now), group)
-
-
-def _probed_now(hold: Hold, rules: Rules, agents: Counter[str]) -> bool:
-    """Whether an attempt is under way that will tell whether the hold's cause is gone: one probe at a time."""
-    kind, _, name = hold.on.partition(":")
-    if kind == "agent":
-        return agents[name] > 0
-    settings = rules.settings.agents
-    return kind == "provider" and any(
-        settings[each].provider == name for each in agents if agents[each] > 0 and each in settings
-    )
 
 
 def throttled(board: Board, now: datetime) -> datetime | None:

@@ -50,6 +50,7 @@ DEFAULTS: dict[Failure, Default] = {
     Failure.PROVIDER: Default(Path.HOLD, ParkReason.CRASHED, "provider"),
     Failure.DAY_BUDGET: Default(Path.HOLD, ParkReason.BUDGET, "the day's budget"),
     Failure.DISK: Default(Path.HOLD, ParkReason.CRASHED, "disk"),
+    Failure.SETUP: Default(Path.HOLD, ParkReason.CRASHED, "the set-up of a repository"),
     Failure.NO_PROGRESS: Default(Path.LADDER, ParkReason.NO_PROGRESS, "nothing changes from attempt to attempt"),
     Failure.REPLAN: Default(Path.OWNER, ParkReason.REPLAN, "the agent says that the plan is wrong"),
     Failure.NEEDS_HUMAN: Default(Path.HUMAN, ParkReason.NEEDS_HUMAN, "the agent asks"),
@@ -60,6 +61,7 @@ DEFAULTS: dict[Failure, Default] = {
     Failure.SECRET: Default(Path.HUMAN, ParkReason.SECRET, "a secret stands in it"),
     Failure.CONTEXT: Default(Path.HUMAN, ParkReason.CONTEXT, "required context is missing or does not fit"),
     Failure.CONFLICT: Default(Path.HUMAN, ParkReason.CONFLICT, "it conflicts with main"),
+    Failure.FORGE: Default(Path.HUMAN, ParkReason.LANDING, "the forge refuses it"),
     Failure.CHILD: Default(Path.LADDER, ParkReason.CHILD_BLOCKED, "children were dropped"),
 }
 """Each class's own way (the table in docs/operations.md is generated from this one)."""

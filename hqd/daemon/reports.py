@@ -8,6 +8,7 @@ from hqd.codec import layout
 from hqd.core import circuit
 from hqd.core.batch import blob_id
 from hqd.core.decide import hold_for
+from hqd.core.forge_holds import forge_hold
 from hqd.daemon.draft import Draft
 from hqd.daemon.values import Values
 from hqd.model.attempt import Report
@@ -34,7 +35,11 @@ def finish(draft: Draft, report: Report, values: Values, now: datetime, agent: s
     if event.outcome is Outcome.REFUSED and event.agent is not None:
         draft.refused_probe(circuit.on_agent(draft.holds, event.agent, rules.settings.agents))
     after = draft.happen(task, event, files=report.files)
-    if event.agent is None or not circuit.on_agent(draft.holds, event.agent, rules.settings.agents):
+    forge = forge_hold(event)
+    if forge is not None:
+        draft.refused_probe(frozenset({forge.name}))
+        draft.hold(forge, now)
+    elif event.agent is None or not circuit.on_agent(draft.holds, event.agent, rules.settings.agents):
         hold = hold_for(after, event, rules, now)
         if hold is not None:
             draft.hold(hold, now)

@@ -12,8 +12,10 @@ from dataclasses import dataclass, field, replace
 
 from hqd.core.secret_scan import redact
 from hqd.daemon import attempt
+from hqd.daemon.forge.faults import meaning
 from hqd.daemon.forge.story import opening
 from hqd.daemon.job import Job
+from hqd.daemon.made import clean
 from hqd.daemon.workshop import Workshop
 from hqd.errors import HqdError
 from hqd.model.attempt import Report
@@ -111,7 +113,9 @@ class Runner:
             review = self._shop.places(job.repo).forge.open(opening(job, gates, self._shop))
             return Opened(job.task.id, job.nonce, review, gates)
         except HqdError as fault:
-            return _ended(job, Outcome.FAILED, Failure.TRANSIENT, fault.message)
+            what = meaning(fault)
+            ended = _ended(job, what.outcome, what.failure, clean(what.message, self._shop.secrets()))
+            return replace(ended, retry_after=what.wait)
 
     def _lost(self, entry: Running, done: Future[Result]) -> None:
         """The worker's edge: a bug, or a dead worker process, is recorded and shown, never swallowed."""

@@ -30,6 +30,7 @@ class Failure(StrEnum):
     PROVIDER = "provider"  # 402, spend limit, open circuit, unknown model: a hold
     DAY_BUDGET = "day_budget"  # a hold
     DISK = "disk"  # a hold
+    SETUP = "setup"  # what makes a copy of a target repository ready fails: a hold of that repository
     NO_PROGRESS = "no_progress"
     REPLAN = "replan"
     NEEDS_HUMAN = "needs_human"
@@ -42,6 +43,7 @@ class Failure(StrEnum):
     CONTEXT = "context"  # something required is missing or does not fit
     CRASHED = "crashed"  # the worker itself broke: a bug, or a task that kills workers
     CONFLICT = "conflict"
+    FORGE = "forge"  # the forge refuses this very work
     CHILD = "child"  # too many children of a spawn step were dropped
 
 
@@ -77,5 +79,5 @@ class ParkReason(StrEnum):
     NOT_IN_FORCE = "not_in_force"  # the playbook uses something this version does not do yet
 
 
-HOLD_FAILURES = frozenset({Failure.CREDENTIALS, Failure.PROVIDER, Failure.DAY_BUDGET, Failure.DISK})
+HOLD_FAILURES = frozenset({Failure.CREDENTIALS, Failure.PROVIDER, Failure.DAY_BUDGET, Failure.DISK, Failure.SETUP})
 """Failures that are not the task's own: they become holds, never parks."""

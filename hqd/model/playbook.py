@@ -76,6 +76,7 @@ class Review(Value):
     land: Literal["on_merge", "on_approval", "never"] = "on_merge"
     remind: Duration | None = None
     update: Literal["merge", "rebase"] = "merge"
+    style: Literal["merge", "squash", "rebase"] = "merge"  # how hqd merges on a forge
     sample: float | Literal["auto"] | None = None
     risk: float | None = Field(default=None, gt=0, lt=1)
 

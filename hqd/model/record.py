@@ -146,6 +146,7 @@ class ReviewState(Value):
     asked: tuple[str, ...] = ()  # of `answered`: given to an agent, whose answer is not up for review yet
     replies: dict[str, str] = Field(default_factory=dict)  # item -> the commit that answers it; of the last answer
     reminded: datetime | None = None
+    merge: str | None = None  # the head that a person told hqd to merge (`hqd approve`)
     replaced: str | None = None  # the head before a person's commits, where `head` is theirs
     audit: bool = False  # of an output that gates have stopped: a word on it is a label, nothing of it lands
 
