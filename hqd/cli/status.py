@@ -151,7 +151,7 @@ def held_tasks(hold: Hold, board: Board) -> list[str]:
         move = next_move(task, board, moment)
         if isinstance(move, ClaimStep):
             rules, playbook, step = place_of(task, move, board, moment)
-            held = holds_on(board, rules, playbook, step, move.agent or step.agent)
+            held = holds_on(board, task, rules, playbook, step, move.agent or step.agent)
             found += [task.id] if any(each.name == hold.name for each in held) else []
     return found
 

@@ -41,7 +41,7 @@ def _claimable(task: Task, move: ClaimStep, board: Board, now: datetime, *, aliv
     if board.paused:
         return "paused: `hqd resume`"
     rules, playbook, step = place_of(task, move, board, now)
-    held = holds_on(board, rules, playbook, step, move.agent or step.agent)
+    held = holds_on(board, task, rules, playbook, step, move.agent or step.agent)
     if held:
         return f"hold {held[0].name}: {held[0].missing}"
     if not alive:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from hqd.core import targets
 from hqd.core.ask import question
 from hqd.core.evolve import DIED
 from hqd.core.flow import group_of, next_move
@@ -224,7 +225,7 @@ def _claims(claims: list[tuple[Task, ClaimStep]], board: Board, now: datetime) -
 def _at_once(task: Task, move: ClaimStep, board: Board, now: datetime) -> Iterable[Action]:
     """Steps that need no worker and no slot: claimed and finished in the same batch, so that no crash comes between."""
     rules, playbook, step = place_of(task, move, board, now)
-    if any(hold.name not in board.probing for hold in holds_on(board, rules, playbook, step, None)):
+    if any(hold.name not in board.probing for hold in holds_on(board, task, rules, playbook, step, None)):
         return ()
     claim = _claim_event(task, move, board, rules, playbook, step, None, now)
     try:
@@ -268,7 +269,7 @@ def _startable(
         group = group_of(task, playbook, now)
     except ExpressionFault as fault:
         return Park(ParkReason.EXPRESSION, f"concurrency.group: {fault.message}")
-    held = holds_on(board, rules, playbook, step, agent)
+    held = holds_on(board, task, rules, playbook, step, agent)
     if any(hold.name not in board.probing or hold.name in probed or tried(hold, board, rules, agents) for hold in held):
         return None
     limit = rules.settings.agents[agent].max_concurrent if agent in rules.settings.agents else None
@@ -319,7 +320,9 @@ def place_of(task: Task, move: ClaimStep, board: Board, now: datetime) -> tuple[
     return rules, playbook, playbook.step(move.step)
 
 
-def holds_on(board: Board, rules: Rules, playbook: Playbook, step: Step, agent: str | None) -> list[Hold]:
+def holds_on(
+    board: Board, task: Task, rules: Rules, playbook: Playbook, step: Step, agent: str | None
+) -> list[Hold]:
     """The holds that keep this step of this playbook from beginning."""
     names = {"hq", f"playbook:{playbook.name}"}
     if agent is not None:
@@ -328,7 +331,9 @@ def holds_on(board: Board, rules: Rules, playbook: Playbook, step: Step, agent: 
             names.add(f"provider:{rules.settings.agents[agent].provider}")
     if step.review is not None:
         names.add("forge")
-    return [hold for hold in board.holds.values() if hold.on in names]
+    return [
+        hold for hold in board.holds.values() if hold.on in names or targets.held(hold, task, playbook, step)
+    ]
 
 
 def _claim_event(
@@ -356,6 +361,7 @@ def _claim_event(
         agent=agent,
         pin=scoped(rules, playbook.name, task.document.header.tags).pin,
         snapshot=board.snapshot,
+        work=targets.begins(task, playbook, step, board),
         claim=Claim(nonce=nonce, host=board.host, until=until),
     )
 
@@ -370,6 +376,8 @@ def attempt_seconds(rules: Rules, playbook: Playbook, step: Step, agent: str | N
 def hold_for(task: Task, event: Event, rules: Rules, now: datetime) -> Hold | None:
     """The hold that a refused attempt calls for; None where the failure is the task's own."""
     failure = event.failure
+    if failure is Failure.SETUP:
+        return targets.setup_hold(task, event, now)
     if event.outcome is not Outcome.REFUSED or failure not in (Failure.CREDENTIALS, Failure.PROVIDER):
         return None
     agent = event.agent or "unknown"

@@ -19,6 +19,7 @@ from hqd.core.program import acted, may_have_acted
 from hqd.core.recovery import after_failure, go_back, over_budget
 from hqd.core.routing import choose
 from hqd.core.spawn import over_family_budget, standing
+from hqd.core.targets import unready
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
 from hqd.model.failure import ParkReason
@@ -64,7 +65,7 @@ def _ready(task: Task, board: Board, now: datetime) -> Move:
     if step is None:
         return _end(task, playbook)
     mode = task.cursor.mode if task.cursor.step == step.name else "first"
-    return _claim(task, rules, playbook, step, ClaimStep(step.name, mode, task.cursor.agent))
+    return _claim(task, board, rules, playbook, step, ClaimStep(step.name, mode, task.cursor.agent))
 
 
 def _passed(task: Task, board: Board, now: datetime, at: _At) -> Move:
@@ -99,7 +100,7 @@ def _unless_early(move: Move, task: Task, board: Board, now: datetime, at: _At) 
     if not isinstance(move, ClaimStep):
         return move
     rules, playbook, step = at
-    return _not_yet(task, board, now) or _claim(task, rules, playbook, step, move)
+    return _not_yet(task, board, now) or _claim(task, board, rules, playbook, step, move)
 
 
 def _claimed(task: Task, board: Board, now: datetime) -> Move:
@@ -203,10 +204,10 @@ def _step_from(task: Task, board: Board, playbook: Playbook, place: int, now: da
     return next((step for step in playbook.steps[place:] if _wanted(step, task, board, now)), None)
 
 
-def _claim(task: Task, rules: Rules, playbook: Playbook, step: Step, claim: ClaimStep) -> Move:
-    if task.document.header.repo or playbook.repo:
-        repo = task.document.header.repo or playbook.repo
-        return Park(ParkReason.NOT_IN_FORCE, f"repo = {repo!r}: work on other repositories is not in force yet")
+def _claim(task: Task, board: Board, rules: Rules, playbook: Playbook, step: Step, claim: ClaimStep) -> Move:
+    early = unready(task, playbook, step, board)
+    if early is not None:
+        return early
     over = over_budget(task, rules, playbook, step)
     if over is not None:
         return Park(ParkReason.BUDGET, over + "; `hqd retry` begins a new round")

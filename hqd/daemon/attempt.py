@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from typing import Any
 
+from hqd.core.delivery import guarded
 from hqd.core.expressions import compile_text
 from hqd.core.facts import facts
 from hqd.core.gate_use import resolve_gates
@@ -22,7 +23,7 @@ from hqd.daemon.job import Job
 from hqd.daemon.made import Made, prompt_hash, report, without_head
 from hqd.daemon.rulebook import PinnedFiles
 from hqd.daemon.workshop import Workshop
-from hqd.errors import Expected, ExpressionFault
+from hqd.errors import Expected, ExpressionFault, SetupFailed
 from hqd.model.attempt import Answer, Question, Report
 from hqd.model.failure import HOLD_FAILURES, Failure, Outcome
 from hqd.model.gate import GateStatus, Subject
@@ -46,8 +47,17 @@ def run(job: Job, shop: Workshop, stop: threading.Event, progress: Progress) -> 
         return report(found, shop, Outcome.FAILED, Failure.EXPRESSION, fault.message)
     except gather.MissingContext as fault:
         return report(found, shop, Outcome.FAILED, Failure.CONTEXT, fault.message)
+    except SetupFailed as fault:
+        return _not_set_up(found, shop, fault)
     except Expected as fault:
         return report(found, shop, Outcome.FAILED, Failure.TRANSIENT, fault.message)
+
+
+def _not_set_up(found: Made, shop: Workshop, fault: SetupFailed) -> Report:
+    """On main as it is, the repository's own trouble, which holds it; on top of the task's work, that work's."""
+    if found.job.task.cursor.head is None:
+        return report(found, shop, Outcome.REFUSED, Failure.SETUP, fault.message)
+    return report(found, shop, Outcome.FAILED, Failure.AGENT_ERROR, fault.message)
 
 
 def _gates_only(found: Made, shop: Workshop, stop: threading.Event, progress: Progress) -> Report:
@@ -265,7 +275,8 @@ def _protected(path: str, job: Job) -> bool:
     if name in (".gitattributes", ".gitmodules"):
         return True
     if job.repo is not None:
-        return False
+        target = job.rules.settings.repos.get(job.repo)
+        return target is not None and guarded(path, target.protected)
     lowered = path.lower()
     return lowered == "hqd.toml" or lowered.startswith(("workspace/", "playbooks/", "lessons/"))
 

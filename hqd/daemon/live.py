@@ -47,6 +47,7 @@ class Live:
     closed: dict[str, Task] = field(default_factory=dict)  # ended tasks that open ones refer to
     coming: Container[str] = ()  # slugs of what lies in the inbox
     slugs: Collection[str] = ()
+    targets: Mapping[str, str] = field(default_factory=dict)  # repository -> its main, where fetched a moment ago
     waiting: dict[str, str] = field(default_factory=dict)  # task -> what a person has in hand
     busy: str | None = None
     busy_message: str = ""
@@ -72,6 +73,7 @@ class Live:
             closed=self.closed,
             coming=self.coming,
             slugs=self.slugs,
+            targets=self.targets,
             values=self.values,
             host=self.host,
             seed=self.seed,

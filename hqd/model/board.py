@@ -82,6 +82,7 @@ class Board:
     slugs: Collection[str] = ()  # of ended tasks, where some need names nothing: for `did you mean`
     values: Mapping[str, str] = field(default_factory=dict)
     decisions: tuple[Decision, ...] = ()  # in force, newest first
+    targets: Mapping[str, str] = field(default_factory=dict)  # repository -> its main, where fetched a moment ago
     host: str = ""
     seed: str = ""  # random, once per process: nonces of claims follow from it
     snapshot: str = ""  # the commit that this board was read at
