@@ -72,8 +72,7 @@ def _cwd(request: api.Request) -> str:
 def test_claude_is_asked_checked_asked_again_with_the_finding_and_its_file_lands_by_approval(tmp_path: Path) -> None:
     with api.MessagesServer(scripted, api_key=KEY) as server:
         hq = make(tmp_path, SETTINGS, general=PLAYBOOK, article=PLAYBOOK.replace("general", "article"))
-        given = {"HOME": str(tmp_path), "ANTHROPIC_BASE_URL": server.url, "HQD_SECRET_ANTHROPIC_API_KEY": KEY}
-        with run(hq, **given) as daemon:
+        with run(hq, HOME=str(tmp_path), ANTHROPIC_BASE_URL=server.url, HQD_SECRET_ANTHROPIC_API_KEY=KEY) as daemon:
             slug = drop(hq, "hours.md", "# Opening hours\n\nWrite content/hours.md with our opening hours.\n")
             task = in_state(hq, slug, "review", seconds=120, daemon=daemon)
             assert daemon.ask("approve", slug).ok
