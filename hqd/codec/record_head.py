@@ -22,7 +22,7 @@ _HEADER = re.compile(r"\[([A-Za-z0-9_-]+)\]|\[\[([A-Za-z0-9_-]+)\]\]")
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")|([A-Za-z0-9_-]+) = ')
 
 
-class _Unusual(Exception):  # noqa: N818 - never leaves this file
+class _Unusual(Exception):
     """Not what `write_record` writes."""
 
 
@@ -107,7 +107,8 @@ def _slowly(data: bytes, apart: Container[str], path: str) -> tuple[dict[str, An
     raw.pop("cursor", None)
     head = {key: _json(value) for key, value in raw.items()}
     known = {key: value for key, value in head.items() if key in apart}
-    return known, json.dumps({key: value for key, value in head.items() if key not in apart}, ensure_ascii=False)
+    rest = {key: value for key, value in head.items() if key not in apart}
+    return known, json.dumps(rest, ensure_ascii=False, separators=(",", ":"))
 
 
 def _json(value: Any) -> Any:

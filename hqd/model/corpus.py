@@ -187,7 +187,7 @@ class Case(NamedTuple):
     failure: str | None
     path: str  # of the output in git
     blob: str
-    cluster: str  # a task, or what it shares with its siblings: `task:ID`, `schedule:NAME`, `parent:ID`, `text:BLOB`
+    cluster: str  # `task:ID` (also: with its children), `schedule:NAME`, `text:BLOB`: siblings are one case
     label: Label
     source: str
     reason: str

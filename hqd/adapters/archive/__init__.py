@@ -1,0 +1,199 @@
+"""Port Archive: an HQ's history by one walk of main's line, kept in `.hqd/archive.sqlite` and followed from there.
+
+The index is disposable. It is keyed by commits: what main has won since is added; where main does not descend from
+what was read (rewritten history), everything is read anew, and a remark says so.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from hqd.adapters.archive import labelled, store
+from hqd.adapters.archive.line import LineCommit, changes, walk
+from hqd.adapters.archive.records import Claimed, Placed, events, listing, place, redacted
+from hqd.adapters.archive.store import Store
+from hqd.adapters.archive.streams import blobs, fields
+from hqd.adapters.repository import GitRepository
+from hqd.codec import layout
+from hqd.codec.record import read_record
+from hqd.model.corpus import Corpus, Past, PastEvent, Remark
+from hqd.model.record import Record
+
+FILE = "archive.sqlite"
+Progress = Callable[[str], None]
+
+
+def silent(_text: str) -> None:
+    """For those who tell nobody."""
+
+
+class GitArchive:
+    """One for each call; several processes may share the file. A damaged file is replaced."""
+
+    def __init__(self, repository: GitRepository, progress: Progress = silent, file: Path | None = None) -> None:
+        self._repo = repository
+        self._progress = progress
+        self._file = file or repository.root / layout.CACHE / FILE
+
+    def past(self, revision: str | None = None) -> Past:
+        tip = self._commit(revision)
+        with self._store(tip) as (kept, last):
+            return self._past(kept, tip, last)
+
+    def corpus(self, revision: str | None = None, label_days: float = 14.0) -> Corpus:
+        tip = self._commit(revision)
+        with self._store(tip) as (kept, last):
+            found = kept.corpus(tip, label_days)
+            if found is None:
+                self._progress("labels")
+                past = self._past(kept, tip, last)
+                cases, facts = labelled.cases(self._repo.objects, past, kept.tasks(), label_days)
+                kept.keep_corpus(tip, label_days, cases, facts)
+                found = cases, facts
+            return Corpus(tip, last, found[0], tuple(kept.remarks()), found[1])
+
+    def texts(self, blob_ids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
+        return blobs(self._repo.git, list(dict.fromkeys(blob_ids)))
+
+    def record(self, event: PastEvent) -> Record:
+        return read_record(self._repo.objects.blob(event.record_blob), event.record)
+
+    def verdicts(self, gate: str) -> dict[str, str]:
+        """What a gate (by the hash of all that it says) said of blobs before."""
+        with self._opened() as kept:
+            return kept.verdicts(gate)
+
+    def keep_verdicts(self, gate: str, found: Sequence[tuple[str, str]]) -> None:
+        with self._opened() as kept:
+            kept.keep_verdicts(gate, found)
+
+    def _past(self, kept: Store, tip: str, last: int) -> Past:
+        return Past(tip, kept.events(last), kept.changes(last), tuple(kept.remarks()), last)
+
+    def _commit(self, revision: str | None) -> str:
+        if revision is None:
+            return self._repo.tip()
+        if revision.startswith("-"):
+            raise KeyError(revision)
+        asked = self._repo.git.quick("rev-parse", "--verify", "-q", f"{revision}^{{commit}}", codes=(0, 1, 128))
+        if not asked.text:
+            raise KeyError(revision)
+        return asked.text
+
+    @contextlib.contextmanager
+    def _store(self, tip: str) -> Iterator[tuple[Store, int]]:
+        """The store with all of the line up to `tip`, and the order of `tip`."""
+        with self._opened() as kept:
+            last = kept.order_of(tip)
+            if last is None:
+                main = self._repo.tip()
+                self._follow(kept, main)
+                last = kept.order_of(tip)
+            if last is not None:
+                yield kept, last
+                return
+        with store.opened(None) as aside:  # no commit of main's line: read for this once
+            self._follow(aside, tip)
+            yield aside, aside.order_of(tip) or 0
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[Store]:
+        with contextlib.ExitStack() as stack:
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                found = stack.enter_context(store.opened(self._file))
+            except sqlite3.OperationalError:
+                found = stack.enter_context(store.opened(None))  # locked for too long, read-only, disk full
+            except sqlite3.DatabaseError:
+                store.remove(self._file)
+                found = stack.enter_context(store.opened(self._file))
+            except OSError:
+                found = stack.enter_context(store.opened(None))
+            yield found
+
+    def _follow(self, kept: Store, tip: str) -> None:
+        known = kept.tip()
+        self._progress("history")
+        commits = walk(self._repo.git, tip, known[0]) if known is not None and self._here(known[0]) else None
+        if commits is not None and known is not None and (not commits or commits[0].parent == known[0]):
+            self._add(kept, tip, known, commits)
+            return
+        kept.forget()
+        self._add(kept, tip, None, walk(self._repo.git, tip))
+        if known is not None:
+            message = f"main does not descend from {known[0][:12]}, up to which it was read: read anew"
+            kept.add_remarks([Remark("rewritten", message, known[0])])
+
+    def _here(self, commit: str) -> bool:
+        return self._repo.objects.find(f"{commit}^{{commit}}") is not None
+
+    def _add(self, kept: Store, tip: str, known: tuple[str, int] | None, commits: list[LineCommit]) -> None:
+        git, since, first = self._repo.git, known[0] if known else None, known[1] + 1 if known else 0
+        orders = {commit.id: order for order, commit in enumerate(commits, first)}
+        listed = listing(git, tip, since)
+        self._progress(f"{len(listed.records)} records")
+        mended = kept.places([file.path for file in listed.records]) if known is not None else {}
+        if known is not None:
+            kept.remove_records([*mended, *listed.gone])
+        new = [file for file in listed.records if file.path not in mended]
+        placed, remarks = place(git, new, commits, first, tip, since)
+        placed += [Placed(*mended[file.path], file) for file in listed.records if file.path in mended]
+        open_claims = kept.claims({file.file.task for file in placed}) if known is not None else ()
+        claims = {(task, step, n): Claimed(playbook, pin) for task, step, n, playbook, pin in open_claims}
+        found: list[PastEvent] = []
+        for each in events(git, placed, claims):
+            if isinstance(each, Remark):
+                remarks.append(each)
+            else:
+                found.append(each)
+        kept.add_line(first, (commit.id for commit in commits))
+        kept.add_events(found)
+        kept.add_changes(changes(git, tip, since, orders, commits))
+        kept.add_tasks(self._task_files(tip, since))
+        remarks += redacted(found, listed, whole=known is None)
+        if known is not None:
+            remarks += redacted(kept.of_outputs(list(listed.others)), listed, whole=False)
+        else:
+            remarks += self._shallow(commits)
+        kept.add_remarks(dict.fromkeys(remarks))
+
+    def _task_files(self, tip: str, since: str | None) -> Iterator[tuple[str, str]]:
+        """(task, blob of its file) of all tasks, or of those whose file came or went somewhere since."""
+        states = [folder for folder in layout.STATE_FOLDERS.values() if folder != layout.INBOX]
+        if since is None:
+            pairs = _there(fields(self._repo.git, "ls-tree", "-r", "-z", "--full-tree", tip, "--", *states))
+        else:
+            pairs = _came(fields(self._repo.git, "diff-tree", "-r", "-z", "--no-renames", since, tip, "--", *states))
+        for path, blob in pairs:
+            where = layout.locate(path.decode("utf-8", "surrogateescape"))
+            if where is not None:
+                yield where[1], blob.decode()
+
+    def _shallow(self, commits: Sequence[LineCommit]) -> list[Remark]:
+        if not (self._repo.common_dir / "shallow").exists() or not commits:
+            return []
+        message = (
+            f"a shallow clone: history begins at {commits[0].id[:12]}; what was recorded before counts as if it had "
+            "come with that commit, and reverts and edits before it are not seen (`git fetch --unshallow`)"
+        )
+        return [Remark("shallow", message, commits[0].id)]
+
+
+def _there(rows: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for row in rows:
+        head, _, path = row.partition(b"\t")
+        yield path, head.rsplit(b" ", 1)[1]
+
+
+def _came(parts: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
+    for head in parts:
+        path = next(parts, b"")
+        words = head.split(b" ")
+        if not words[4].startswith(b"D"):
+            yield path, words[3]
+
+
+__all__ = ["FILE", "GitArchive"]

@@ -1,0 +1,100 @@
+"""Main's first-parent line: what each commit's message says, and which files beside workspace/ it changed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from hqd.adapters.archive.streams import fields
+from hqd.adapters.git import Git
+from hqd.codec.layout import WORKSPACE
+from hqd.model.corpus import Change
+
+_EVENT = re.compile(r"^Hqd-Event: (\S+)$", re.MULTILINE)
+_TASK = re.compile(r"^Hqd-Task: (\S+)$", re.MULTILINE)
+_WORK = re.compile(r"^Hqd-Work: (\S+)$", re.MULTILINE)
+_REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
+_NOTHING = re.compile("0+")
+_FORMAT = "%H%x1f%P%x1f%ct%x1f%an%x1f%B"
+
+
+class LineCommit(NamedTuple):
+    """One commit of the line. `event`, `task`: by its trailers, where it is a transition of a task."""
+
+    id: str
+    parent: str | None  # the first
+    at: float  # committer's date, seconds since 1970
+    author: str
+    event: str | None
+    task: str | None
+    subject: str
+    reverts: tuple[str, ...]
+    work: str | None
+
+
+def walk(git: Git, tip: str, since: str | None = None) -> list[LineCommit]:
+    """The commits of the line up to `tip`, oldest first; with `since`: those after it."""
+    span = f"{since}..{tip}" if since else tip
+    found = [_commit(raw) for raw in fields(git, "log", "--first-parent", "-z", f"--format={_FORMAT}", span, "--")]
+    found.reverse()
+    return found
+
+
+def _commit(raw: bytes) -> LineCommit:
+    commit, parents, at, author, message = raw.decode("utf-8", "replace").split("\x1f", 4)
+    event = task = work = None
+    reverts: tuple[str, ...] = ()
+    if "Hqd-Event: " in message:
+        found, whose = _EVENT.search(message), _TASK.search(message)
+        event, task = found[1] if found else None, whose[1] if whose else None
+    else:
+        whose = _WORK.search(message)
+        work = whose[1] if whose else None
+        reverts = tuple(_REVERTS.findall(message))
+    subject = message.partition("\n")[0]
+    parent = parents.partition(" ")[0] or None
+    return LineCommit(commit.strip(), parent, float(at), author, event, task, subject, reverts, work)
+
+
+def changes(
+    git: Git, tip: str, since: str | None, places: Mapping[str, int], commits: Sequence[LineCommit]
+) -> list[Change]:
+    """The commits that touch files beside workspace/, oldest first. `places`: commit -> order; `commits` by place."""
+    span = f"{since}..{tip}" if since else tip
+    form = ("--raw", "--no-renames", "--no-abbrev", "--format=%x1e%H")
+    found: list[Change] = []
+    first = min(places.values(), default=0)
+    commit = ""
+    files: list[tuple[str, str | None, str | None]] = []
+
+    def close() -> None:
+        order = places.get(commit)
+        if order is not None and files:
+            said = commits[order - first]
+            found.append(
+                Change(order, commit, said.at, said.author, said.subject, said.reverts, said.work, tuple(files))
+            )
+
+    blobs: tuple[str | None, str | None] | None = None
+    for raw in fields(git, "log", "--first-parent", "-z", *form, span, "--", ".", f":(exclude){WORKSPACE}"):
+        text = raw.decode("utf-8", "surrogateescape")
+        if blobs is not None:
+            files.append((text, *blobs))
+            blobs = None
+            continue
+        text = text.lstrip("\n")
+        if text.startswith("\x1e"):
+            close()
+            commit, _, text = text[1:].partition("\n")
+            commit, files, text = commit.strip(), [], text.lstrip("\n")
+        if text.startswith(":"):
+            _mode, _mode_after, before, after, _status = text[1:].split(" ")
+            blobs = (_blob(before), _blob(after))
+    close()
+    found.reverse()
+    return found
+
+
+def _blob(oid: str) -> str | None:
+    return None if _NOTHING.fullmatch(oid) else oid

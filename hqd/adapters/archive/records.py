@@ -1,0 +1,241 @@
+"""The records of a tree, and the commits that they came by.
+
+An event is one commit and one record: where a task's commits (by their trailers) and its records (by their numbers)
+are as many and of the same kinds, they belong to each other in order. Where they do not (a merge brought another
+clone's work, a shallow clone, a record removed by hand), git is asked which commit added which file.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from hqd.adapters.archive.line import LineCommit
+from hqd.adapters.archive.streams import blobs, fields
+from hqd.adapters.git import Git
+from hqd.codec import layout
+from hqd.codec.record import UnreadableRecord
+from hqd.codec.record_head import read_head, seconds
+from hqd.model.corpus import PastEvent, Remark
+
+_PATH = re.compile(layout.RUNS + r"/\d{4}/\d{2}/\d{2}/([^/]+)/(\d{3,})-([a-z_]+)\.toml")
+_FEW = 40
+"""So many tasks are asked for one by one; more, in one walk over everything."""
+
+_EAGER = {
+    "n": int, "event": str, "at": str, "from": str, "to": str, "round": int, "by": str, "via": str, "step": str,
+    "attempt": int, "playbook": str, "agent": str, "model": str, "outcome": str, "failure": str, "reason": str,
+    "output": str, "output_blob": str,
+}  # fmt: skip
+
+
+class RecordFile(NamedTuple):
+    task: str
+    n: int
+    event: str
+    path: str
+    blob: str
+
+
+class Listing(NamedTuple):
+    """What runs/ holds: records, the blobs of all other files by path, and paths of records that went."""
+
+    records: list[RecordFile]
+    others: dict[str, str | None]  # None: it went
+    gone: list[str]
+
+
+def listing(git: Git, tip: str, since: str | None) -> Listing:
+    """All of runs/ at `tip`; with `since`: what came, was changed or went since that commit."""
+    found = Listing([], {}, [])
+    for path, blob in _whole(git, tip) if since is None else _difference(git, since, tip):
+        match = _PATH.fullmatch(path)
+        if match is not None and blob is None:
+            found.gone.append(path)
+        elif match is not None and blob is not None:
+            found.records.append(RecordFile(match[1], int(match[2]), match[3], path, blob))
+        else:
+            found.others[path] = blob
+    return found
+
+
+def _whole(git: Git, tip: str) -> Iterator[tuple[str, str | None]]:
+    for raw in fields(git, "ls-tree", "-r", "-z", "--full-tree", tip, "--", layout.RUNS):
+        head, _, path = raw.partition(b"\t")
+        yield path.decode("utf-8", "surrogateescape"), head.rsplit(b" ", 1)[1].decode()
+
+
+def _difference(git: Git, since: str, tip: str) -> Iterator[tuple[str, str | None]]:
+    parts = fields(git, "diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", since, tip, "--", layout.RUNS)
+    for head in parts:
+        path = next(parts, b"").decode("utf-8", "surrogateescape")
+        words = head.decode().split(" ")
+        yield path, None if words[4].startswith("D") else words[3]
+
+
+class Placed(NamedTuple):
+    """A record with the commit that brought it."""
+
+    order: int
+    commit: str
+    file: RecordFile
+
+
+def place(
+    git: Git, files: Sequence[RecordFile], commits: Sequence[LineCommit], first: int, tip: str, since: str | None
+) -> tuple[list[Placed], list[Remark]]:
+    """Which commit brought which record, in the line's order. `first` is the order of the first of `commits`."""
+    said: dict[str, list[tuple[int, str, str]]] = {}
+    for order, commit in enumerate(commits, first):
+        if commit.event is not None and commit.task is not None:
+            said.setdefault(commit.task, []).append((order, commit.id, commit.event))
+    there: dict[str, list[RecordFile]] = {}
+    for file in files:
+        there.setdefault(file.task, []).append(file)
+    placed: list[Placed] = []
+    unsure: list[str] = []
+    for task, records in there.items():
+        records.sort(key=lambda file: file.n)
+        words = said.pop(task, [])
+        if len(words) == len(records) and all(word[2] == file.event for word, file in zip(words, records, strict=True)):
+            placed += [Placed(order, commit, file) for (order, commit, _e), file in zip(words, records, strict=True)]
+        else:
+            unsure.append(task)
+    remarks = [_missing(task, len(words)) for task, words in said.items()]
+    if unsure:
+        found, more = _asked(git, {task: there[task] for task in unsure}, commits, first, tip, since)
+        placed += found
+        remarks += more
+    placed.sort(key=lambda each: (each.order, each.file.task, each.file.n))
+    return placed, remarks
+
+
+def _missing(task: str, count: int) -> Remark:
+    what = "1 event has" if count == 1 else f"{count} events have"
+    return Remark("missing_record", f"{what} no record in the tree any more", layout.runs_folder(task))
+
+
+def _asked(
+    git: Git,
+    tasks: Mapping[str, list[RecordFile]],
+    commits: Sequence[LineCommit],
+    first: int,
+    tip: str,
+    since: str | None,
+) -> tuple[list[Placed], list[Remark]]:
+    """Asks git which commit of the line added each record."""
+    orders = {commit.id: order for order, commit in enumerate(commits, first)}
+    folders = [layout.runs_folder(task) for task in tasks] if len(tasks) <= _FEW else [layout.RUNS]
+    added = dict(_added(git, tip, since, folders))
+    placed: list[Placed] = []
+    lost = 0
+    for records in tasks.values():
+        for file in records:
+            commit = added.get(file.path)
+            if commit is None or commit not in orders:
+                lost += 1
+                continue
+            placed.append(Placed(orders[commit], commit, file))
+    remarks = [Remark("unplaced", f"{lost} records came by no commit of main's line", "")] if lost else []
+    return placed, remarks
+
+
+def _added(git: Git, tip: str, since: str | None, folders: Sequence[str]) -> Iterator[tuple[str, str]]:
+    span = f"{since}..{tip}" if since else tip
+    form = ("--name-only", "--diff-filter=A", "--no-renames", "--format=%x1e%H")
+    commit = ""
+    for raw in fields(git, "log", "--first-parent", "-z", *form, span, "--", *folders):
+        text = raw.decode("utf-8", "surrogateescape").lstrip("\n")
+        if text.startswith("\x1e"):
+            commit, _, text = text[1:].partition("\n")
+            commit, text = commit.strip(), text.lstrip("\n")
+        if text:
+            yield text, commit
+
+
+class Claimed(NamedTuple):
+    """What a claim says of the attempt that it begins."""
+
+    playbook: str | None
+    pin: str | None
+
+
+def events(
+    git: Git, placed: Sequence[Placed], claims: dict[tuple[str, str, int], Claimed]
+) -> Iterator[PastEvent | Remark]:
+    """Reads the records, in order. `claims` are those still open, by (task, step, attempt); it is kept up to date."""
+    contents = blobs(git, [each.file.blob for each in placed])
+    for each, (_blob, data) in zip(placed, contents, strict=True):
+        file = each.file
+        if data is None:
+            yield Remark("missing_blob", "the record is not in this clone", file.path)
+            continue
+        try:
+            known, rest = read_head(data, _EAGER, file.path)
+            yield _event(each, known, rest, claims)
+        except (UnreadableRecord, ValueError, KeyError, TypeError) as fault:
+            said = fault.message if isinstance(fault, UnreadableRecord) else f"{file.path}: not a record: {fault}"
+            yield Remark("unreadable_record", said, file.path)
+
+
+def _event(
+    placed: Placed, known: Mapping[str, Any], rest: str, claims: dict[tuple[str, str, int], Claimed]
+) -> PastEvent:
+    """Raises ValueError, KeyError, TypeError for what no record says so."""
+    file = placed.file
+    for key, value in known.items():
+        if type(value) is not _EAGER[key]:
+            raise TypeError(f"{key}: {value!r}")
+    playbook, pin = known.get("playbook"), None
+    cost, tokens = 0.0, 0
+    if known["event"] == "claimed":
+        pin = _pin(rest)
+        claims[file.task, known["step"], known["attempt"]] = Claimed(playbook, pin)
+    elif known["event"] == "finished":
+        playbook, pin = claims.pop((file.task, known["step"], known["attempt"]), Claimed(playbook, None))
+        cost, tokens = _usage(rest)
+    get = known.get
+    return PastEvent(
+        placed.order, placed.commit, file.task, known["n"], known["event"], seconds(known["at"]), known["from"],
+        known["to"], known["round"], get("by", "hqd"), get("via"), get("step"), get("attempt"), playbook, pin,
+        get("agent"), get("model"), get("outcome"), get("failure"), get("reason"), get("output"), get("output_blob"),
+        cost, tokens, file.path, file.blob, rest,
+    )  # fmt: skip
+
+
+_PIN = re.compile(r'"pin":\{"playbooks":"([0-9a-f]+)","settings":"([0-9a-f]+)"(?:,"lessons":\[([^\]]*)\])?\}')
+_USAGE = re.compile(r'"usage":\{([^}]*)\}')
+_PART = re.compile(r'"(in|out|cached|cache_write|cost)":([-0-9.e+]+)')
+
+
+def _pin(rest: str) -> str | None:
+    found = _PIN.search(rest)
+    if found is None:
+        return None
+    lessons = (found[3] or "").replace('"', "").replace(" ", "")
+    return ":".join([found[1], found[2], *(lessons.split(",") if lessons else ())])
+
+
+def _usage(rest: str) -> tuple[float, int]:
+    """Dollars and tokens. A text cannot look like it: in one, quotes are escaped."""
+    found = _USAGE.search(rest)
+    if found is None:
+        return 0.0, 0
+    parts = {name: float(number) for name, number in _PART.findall(found[1])}
+    cost = parts.pop("cost", 0.0)
+    return cost, int(sum(parts.values()))
+
+
+def redacted(found: Iterable[PastEvent], listed: Listing, whole: bool) -> Iterator[Remark]:
+    """Outputs that the tree has otherwise than their record says, or not at all. `whole`: all of runs/ is listed."""
+    for each in found:
+        if each.event != "finished" or each.output is None or each.output_blob is None:
+            continue
+        if not whole and each.output not in listed.others:
+            continue
+        now = listed.others.get(each.output)
+        if now is None:
+            yield Remark("missing_blob", "the output is not in the tree any more", each.output)
+        elif now != each.output_blob:
+            yield Remark("redacted", "the output was changed after it was recorded", each.output)
