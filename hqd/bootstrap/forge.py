@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from hqd.adapters.forges.reviews import ServerForge
+from hqd.adapters.forges.reviews import NoForge, ServerForge
 from hqd.adapters.git import Git
 from hqd.adapters.local_forge import LocalForge
 from hqd.adapters.remote import RemoteOf
 from hqd.adapters.secrets import EnvironmentSecrets, reference
 from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
-from hqd.errors import Misconfigured
+from hqd.errors import ForgeRefused, Misconfigured
 from hqd.model.settings import Forge as ForgeSettings
 from hqd.model.settings import Repository, Settings
-from hqd.ports import Branches, Forge, Remote, RemoteForge, Target
+from hqd.ports import Branches, Forge, Remote, RemoteForge
 
 Token = Callable[[], str | None]
 
@@ -35,30 +35,34 @@ class Forges:
         self._lock = threading.RLock()
 
     def here(self, git: Git, branches: Branches, descends: Callable[[str, str], bool]) -> Forge:
-        """The HQ's own: branches go to `origin`, or to the repository's own address where there is no origin."""
+        """The HQ's own; its branches go to `origin`."""
         settings = self._settings()
         if settings.forge.kind == "local":
             return LocalForge(branches)
+        if settings.forge.repo is None:
+            return NoForge(branches, Misconfigured("hqd.toml: [forge] names no `repo`", remedy="write owner/name"))
         with self._lock:
-            if self._origin is None:
+            if not self._origin:
                 self._origin = git.quick("config", "--get", "remote.origin.url", codes=(0, 1)).text
-        url = self._origin or clone_url(settings.forge)
-        return self._made(settings.forge, settings.forge.repo, url, settings.hq.branch, git, branches, descends)
+        if not self._origin:
+            remedy = f"git remote add origin {clone_url(settings.forge) or 'URL'}"
+            return NoForge(branches, Misconfigured("the HQ has no remote `origin` to push branches to", remedy=remedy))
+        try:
+            token = self.token_for(self._origin)
+        except (Misconfigured, ForgeRefused) as fault:
+            return NoForge(branches, fault)
+        remote = RemoteOf(git, self._origin, name="forge", token=token, stop=self._stop)
+        return self._made(settings.forge.repo, remote, settings.hq.branch, branches, descends)
 
     def of(
-        self,
-        repository: Repository,
-        git: Git,
-        branches: Branches,
-        descends: Callable[[str, str], bool],
-        target: Target,
+        self, repository: Repository, remote: Remote, branches: Branches, descends: Callable[[str, str], bool]
     ) -> Forge:
         """A target repository's; local where it is on no forge, or on another one than `[forge]` names."""
         settings = self._settings().forge
         name = repository.forge_repo or repository_at(repository.url, host_of(settings))
         if settings.kind == "local" or name is None:
-            return LocalForge(branches, target)
-        return self._made(settings, name, repository.url, repository.branch, git, branches, descends, target)
+            return LocalForge(branches)
+        return self._made(name, remote, repository.branch, branches, descends)
 
     def server(self, settings: ForgeSettings, repo: str) -> tuple[RemoteForge, Token]:
         """The client of one repository, and its token. Raises Misconfigured."""
@@ -70,11 +74,15 @@ class Forges:
             return self._servers[key]
 
     def token_for(self, url: str) -> Token | None:
-        """The token that may be sent to a git URL: the forge's own, and to the forge's own host only."""
-        settings = self._settings().forge
-        if settings.kind == "local" or settings.repo is None or not is_on(url, host_of(settings)):
+        """The token that may be sent to a git URL: the forge's own, and to the forge's own host only.
+
+        Raises Misconfigured, ForgeRefused.
+        """
+        settings, host = self._settings().forge, host_of(self._settings().forge)
+        name = repository_at(url, host) or settings.repo
+        if settings.kind == "local" or name is None or not is_on(url, host):
             return None
-        return self.server(settings, settings.repo)[1]
+        return self.server(settings, name)[1]
 
     def close(self) -> None:
         self._stop.set()
@@ -84,26 +92,16 @@ class Forges:
                 disconnect()
 
     def _made(
-        self,
-        settings: ForgeSettings,
-        repo: str | None,
-        url: str | None,
-        base: str,
-        git: Git,
-        branches: Branches,
-        descends: Callable[[str, str], bool],
-        target: Target | None = None,
+        self, repo: str, remote: Remote, base: str, branches: Branches, descends: Callable[[str, str], bool]
     ) -> Forge:
-        if repo is None or url is None:
-            what = "repo" if repo is None else "api_url"
-            raise Misconfigured(f"hqd.toml: [forge] kind = {settings.kind!r} needs `{what}`", remedy="add it")
-        key = (settings, repo, url, base, id(target))
+        settings = self._settings().forge
+        key = (settings, repo, remote.url, base)
         made = self._forges.get(key)
         if made is None:
-            server, token = self.server(settings, repo)
-            remote: Remote = target or RemoteOf(
-                git, url, name="forge", token=token if is_on(url, host_of(settings)) else None, stop=self._stop
-            )
+            try:
+                server, _token = self.server(settings, repo)
+            except (Misconfigured, ForgeRefused) as fault:
+                return NoForge(branches, fault)
             made = self._forges.setdefault(key, ServerForge(server, remote, branches, base, descends))
         return made
 

@@ -46,7 +46,7 @@ def places_of(hq: Hq, mirrors: Mirrors, forges: Forges) -> Places:
         if repo is None:
             return Place(None, hq.branches, forges.here(hq.repository.git, hq.branches, hq.history.descends))
         mirror = mirrors.get(repo)
-        git, branches = mirror.repository.git, mirror.branches
-        return Place(repo, branches, forges.of(mirror.settings, git, branches, mirror.descends, mirror), mirror)
+        forge = forges.of(mirror.settings, mirror, mirror.branches, mirror.descends)
+        return Place(repo, mirror.branches, forge, mirror)
 
     return place

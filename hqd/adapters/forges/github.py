@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from hqd.adapters.forges import github_words as words
 from hqd.adapters.forges import marker as marks
@@ -31,7 +31,8 @@ from hqd.model.review import (
 API = "https://api.github.com"
 HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "2022-11-28"}
 PATIENCE = Patience(spacing=1.0)
-"""GitHub asks for a second between two writes; less than that meets its secondary limit."""
+"""GitHub asks for a second between two writes; less than that meets its secondary limit. A server of one's own has
+no such limit unless its operator sets one."""
 _PAGE = 100
 _SUMMARY = 140  # characters of a commit status
 _READY = "mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { clientMutationId } }"
@@ -289,7 +290,8 @@ def _may_be_newer(said: ReviewItem, since: datetime) -> bool:
 def connect(token: Callable[[], str | None], repo: str, api_url: str | None = None, **options: Any) -> GitHubForge:
     """A GitHubForge on its own client. `options`: as ForgeHttp takes them, and `check_runs` and `login`."""
     check_runs, login = bool(options.pop("check_runs", False)), options.pop("login", None)
-    options.setdefault("patience", PATIENCE)
+    if (urlsplit(api_url or API).hostname or "").endswith((".github.com", ".ghe.com")):
+        options.setdefault("patience", PATIENCE)
     return GitHubForge(
         ForgeHttp(api_url or API, token, headers=HEADERS, **options), repo, check_runs=check_runs, login=login
     )

@@ -12,7 +12,7 @@ import hashlib
 from collections.abc import Callable
 
 from hqd.adapters.local_forge import LocalForge
-from hqd.errors import BranchMoved, ForgeRefused, RemoteRefused, RemoteUnavailable
+from hqd.errors import BranchMoved, ForgeRefused, HqdError, RemoteRefused, RemoteUnavailable
 from hqd.model.opening import Brief, Opening
 from hqd.model.playbook import Review as Wanted
 from hqd.model.problem import one_line
@@ -147,6 +147,22 @@ class ServerForge:
             what = "ask for the review of" if reviewers else "assign"
             return f"The forge does not let hqd {what} `{one_line(reviewers or assignees)}`."
         return ""
+
+
+class NoForge:
+    """Port Forge where `[forge]` cannot be used as it is written: every opening says why."""
+
+    server = None
+
+    def __init__(self, branches: Branches, fault: HqdError) -> None:
+        self._local, self._fault = LocalForge(branches), fault
+
+    def open(self, wanted: Opening) -> ReviewState:
+        """Raises what is wrong with the settings; work that changes nothing needs no forge."""
+        state = self._local.open(wanted)
+        if state.head != state.base:
+            raise self._fault
+        return state
 
 
 _SIGNED = "\n\n<!-- hqd-body:"
