@@ -7,9 +7,10 @@ in `supersedes`. What a person wrote into a task's front matter (`supersedes: ID
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from pydantic import ValidationError
 
@@ -191,10 +192,10 @@ def supersedes_of(task: Task) -> tuple[str, ...]:
 # -- what a task has recorded and not yet filed ---------------------------------------------------------------
 
 
-def recorded(event: Event) -> tuple[Recorded, ...]:
+def recorded(rows: Iterable[Mapping[str, Any]]) -> tuple[Recorded, ...]:
     """The decisions of a `finished` event. Those of records before they were checked may be anything: left out."""
     found = []
-    for each in event.decisions[:MOST]:
+    for each in tuple(rows)[:MOST]:
         try:
             found.append(Recorded.model_validate(each))
         except ValidationError:
@@ -206,11 +207,10 @@ def follow(before: Cursor, cursor: Cursor, event: Event) -> Cursor:
     """The cursor after an event, with what is decided and not yet filed. `before`: as it was."""
     if event.event is EventKind.FINISHED and event.outcome is Outcome.PASSED:
         decided = {step: each for step, each in before.decided.items() if step != event.step}
-        made = recorded(event)
-        return _changed(cursor, {**decided, str(event.step): made} if made else decided)
+        return _changed(cursor, {**decided, str(event.step): event.decisions} if event.decisions else decided)
     if accepts(event):
-        filed = sum(len(each) for each in before.decided.values())
-        return cursor.model_copy(update={"decided": {}, "filed": before.filed + filed}) if filed else cursor
+        filed = len(_pending(before))
+        return _changed(cursor.model_copy(update={"filed": before.filed + filed}), {})
     if event.event is EventKind.PARKED and event.reason is ParkReason.DECISION:
         told = Finding(source="hqd", text=event.missing or "", step=before.step)
         return cursor.model_copy(update={"findings": (told,)})
@@ -221,7 +221,7 @@ def follow(before: Cursor, cursor: Cursor, event: Event) -> Cursor:
     return _changed(cursor, {step: each for step, each in before.decided.items() if step not in anew | stale})
 
 
-def _changed(cursor: Cursor, decided: dict[str, tuple[Recorded, ...]]) -> Cursor:
+def _changed(cursor: Cursor, decided: dict[str, tuple[dict[str, Any], ...]]) -> Cursor:
     return cursor if decided == cursor.decided else cursor.model_copy(update={"decided": decided})
 
 
@@ -253,7 +253,7 @@ def files(task: Task, event: Event) -> tuple[Decision, ...]:
 
 
 def _pending(cursor: Cursor) -> list[tuple[str, Recorded]]:
-    return [(step, each) for step, made in cursor.decided.items() for each in made]
+    return [(step, each) for step, made in cursor.decided.items() for each in recorded(made)]
 
 
 def contradicted(task: Task, board: Board) -> Park | None:
@@ -276,9 +276,9 @@ def contradicted(task: Task, board: Board) -> Park | None:
 
 
 def _both(mine: Recorded, other: Decision) -> str:
-    by = f"task {other.task}" if other.task else "a person"
+    by = f"by task {other.task}" if other.task else "by a person"
     return (
-        f"on the topic {mine.topic!r} it decided: {_cut(mine.decision)} But {other.id} ({one_line(other.title)}, by {by})"
+        f"on the topic {mine.topic!r} it decided: {_cut(mine.decision)} But {other.id} ({one_line(other.title)}, {by})"
         f" says: {_cut(other.decision)} Choose: write `supersedes: {other.id}` into the front matter of this task, or"
         f" `status: withdrawn` into that decision, then retry; or retry with --from STEP to have it decided anew"
     )

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from hqd.model.decision import Recorded
 from hqd.model.failure import Failure, Outcome, ParkReason
 from hqd.model.gate import GateResult
 from hqd.model.task import State
@@ -241,7 +240,7 @@ class Cursor(Value):
     reason: ParkReason | None = None
     missing: str | None = None
     edits: int = 0
-    decided: dict[str, tuple[Recorded, ...]] = Field(default_factory=dict)  # step -> what it settled, not yet filed
+    decided: dict[str, tuple[dict[str, Any], ...]] = Field(default_factory=dict)  # step -> settled, not yet filed
     filed: int = 0  # decisions of this task that were filed
 
 
