@@ -15,7 +15,7 @@ from typing import Any
 from hqd.core.delivery import guarded
 from hqd.core.expressions import compile_text
 from hqd.core.facts import facts
-from hqd.core.gate_use import resolve_gates
+from hqd.core.gate_use import outcome_of, resolve_gates
 from hqd.core.lesson_scope import lesson_gates
 from hqd.core.typed import read as read_typed
 from hqd.daemon import gather, program
@@ -26,7 +26,7 @@ from hqd.daemon.workshop import Workshop
 from hqd.errors import Expected, ExpressionFault, SetupFailed
 from hqd.model.attempt import Answer, Question, Report
 from hqd.model.failure import HOLD_FAILURES, Failure, Outcome
-from hqd.model.gate import GateStatus, Subject
+from hqd.model.gate import Subject
 from hqd.model.playbook import GateUse, StepKind
 from hqd.model.record import Work
 from hqd.ports import Copy
@@ -338,17 +338,10 @@ def _lessons(job: Job) -> tuple[Any, ...]:
 
 
 def _judge(found: Made, shop: Workshop, stop: threading.Event, copy: Copy | None = None) -> Report:
-    stopping = [result for result in found.gates if result.stops]
-    if not stopping:
-        return report(found, shop, Outcome.PASSED, None, "")
-    _keep_patch(found, copy)
-    failed = [result for result in stopping if result.status is GateStatus.FAIL]
-    if any(result.kind in ("protected_paths", "secrets") for result in failed):
-        breach = next(result for result in failed if result.kind in ("protected_paths", "secrets"))
-        return report(found, shop, Outcome.FAILED, Failure.POLICY, f"{breach.name}: {breach.message}")
-    if failed:
-        return report(found, shop, Outcome.FAILED, Failure.GATE, failed[0].message)
-    return report(found, shop, Outcome.FAILED, Failure.GATE_ERROR, f"{stopping[0].name}: {stopping[0].message}")
+    outcome, failure, message = outcome_of(found.gates)
+    if failure is not None:
+        _keep_patch(found, copy)
+    return report(found, shop, outcome, failure, message)
 
 
 def _keep_patch(found: Made, copy: Copy | None) -> None:

@@ -1,0 +1,1 @@
+"""History decided again under other rules, with the attempts that were recorded. Pure."""
