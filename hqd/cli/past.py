@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hqd.cli.finding import every_task
-from hqd.cli.finding import told as told_task
+from hqd.adapters.archive import GitArchive
+from hqd.cli import terminal
 from hqd.cli.reading import View
-from hqd.core.report.facts import Fact, fact_of
+from hqd.core.report.facts import facts_of
 from hqd.core.report.story import Story, stories
+from hqd.model.corpus import Past
+from hqd.model.settings import LessonSettings
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +21,23 @@ class Told:
 
 def told(seen: View, *, labels: bool = True) -> Told:
     """All tasks of main's history. `labels`: with later edits and reverts."""
-    facts: dict[str, list[Fact]] = {}
-    remarks: list[str] = []
-    for task in every_task(seen.tree):
-        found = told_task(seen.tree, task)
-        facts[task] = [fact_of(task, record) for record in found.records]
-        remarks += found.unreadable
-    return Told(stories(facts), tuple(remarks))
+    archive = archive_of(seen)
+    with terminal.spinner("reading history"):
+        past = archive.past(seen.tree.commit)
+        cases = archive.corpus(seen.tree.commit, label_days(seen)).cases if labels else ()
+    return Told(stories(facts_of(past.events), cases), remarks_of(past))
+
+
+def archive_of(seen: View) -> GitArchive:
+    return GitArchive(seen.repo)
+
+
+def label_days(seen: View) -> float:
+    """For how many days after its landing an edit or a revert counts against an output."""
+    settings = seen.current.settings.lessons if seen.current is not None else LessonSettings()
+    return float(settings.label_days)
+
+
+def remarks_of(past: Past) -> tuple[str, ...]:
+    """What of history is not to be had, one line each."""
+    return tuple(f"{remark.message} ({remark.where})" if remark.where else remark.message for remark in past.remarks)

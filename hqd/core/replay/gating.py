@@ -15,7 +15,7 @@ from hqd.model.gate import GateResult, GateSpec, GateStatus, Level
 from hqd.model.record import Event, Finding
 
 Judge = Callable[[GateSpec], GateResult | None]
-"""The verdict of a gate on the output at hand; None: no program can say (a process, a judge, an output that is gone)."""
+"""The verdict of a gate on the output at hand; None: no program can say (a process, a judge, a lost output)."""
 
 
 class Unknowable(Exception):
