@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from hqd.bootstrap.opening import Hq
 from hqd.daemon.outside import Outside
+from hqd.daemon.rulebook import Rulebook
+from hqd.daemon.teaching import Teaching
+from hqd.ports import Checkout
 
 
-def outsides_of() -> tuple[Outside, ...]:
+def outsides_of(hq: Hq, rulebook: Rulebook, checkout: Checkout) -> tuple[Outside, ...]:
     """In the order in which a turn asks them."""
-    return ()
+    return (Teaching(hq.history, checkout, rulebook, hq.private),)

@@ -40,6 +40,7 @@ from hqd.daemon.accepted import Accepted
 from hqd.daemon.loop import Loop
 from hqd.daemon.parts import Display, Parts
 from hqd.daemon.rulebook import Rulebook
+from hqd.daemon.targets import Targets
 from hqd.daemon.workshop import Workshop
 from hqd.errors import Misconfigured, RepositoryBusy
 from hqd.model.record import Person
@@ -48,6 +49,10 @@ from hqd.ports import Tree
 WORKERS = 1000
 """Threads at most; how many really run is `limits.concurrency`, which may change while hqd runs."""
 
+
+_TURNS = 50
+_LAST_WORD = 120.0
+"""Turns, and where something is on its way to a remote seconds, that a command without a daemon may take."""
 
 _PERSON_FOR = 10.0
 """Seconds for which the git identity of this checkout is taken as it was."""
@@ -123,7 +128,8 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
             display.note(f"the sparse checkout stays as it is: {fault.message}")
         cone[0] = (mode, day, _folders(hq.root, tree))
 
-    outsides = () if quiet else outsides_of()
+    targets = Targets(places, executor, rulebook)
+    outsides = (targets,) if quiet else (targets, *outsides_of(hq, rulebook, checkout))
     for outside in outsides:
         stack.callback(outside.close)
     parts = Parts(
@@ -131,6 +137,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         checkout=checkout,
         history=hq.history,
         places=places,
+        targets=targets,
         rulebook=rulebook,
         executor=executor,
         shop=shop,
@@ -169,10 +176,15 @@ def answer_without_daemon(root: Path, env: Mapping[str, str], display: Display) 
     with daemon(root, env, display, quiet=True) as loop:
         loop.stopping = True
         loop.open()
-        for _turn in range(50):
+        until = time.monotonic() + _LAST_WORD
+        turns = 0
+        while turns < _TURNS or (loop.outsides.busy and time.monotonic() < until):
+            turns += 1
             loop.turn()
             if not spool.waiting(loop.parts.private):
                 return
+            if loop.outsides.busy:
+                time.sleep(0.05)
 
 
 def _remembered(ask: Callable[[], Person]) -> Callable[[], Person]:

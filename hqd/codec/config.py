@@ -101,6 +101,12 @@ def _lessons(reader: Reader, sources: dict[str, Toml | Document], problems: list
     return found
 
 
+def read_lessons(reader: Reader) -> tuple[dict[str, Lesson], tuple[Problem, ...]]:
+    """The lessons of a tree by path, whatever their status, and what is wrong with the files of others."""
+    problems: list[Problem] = []
+    return _lessons(reader, {}, problems), tuple(problems)
+
+
 def _files(reader: Reader, folder: str, ending: str) -> Iterator[tuple[str, bytes]]:
     for entry in reader.entries(folder):
         if entry.name.endswith(ending) and not entry.name.startswith((".", "_")) and _regular(entry):

@@ -107,6 +107,12 @@ def hold_path(name: str) -> str:
     return f"{HOLDS}/{name}.md"
 
 
+def lesson_of(path: str) -> str:
+    """The id in the name of a lesson's file."""
+    stem = path.rpartition("/")[2].removesuffix(".md")
+    return "-".join(stem.split("-")[:2])
+
+
 def locate(path: str) -> tuple[State, str] | None:
     """State and task id of a task file's path; None for everything else (notes, results, .gitkeep, …)."""
     for state, folder in STATE_FOLDERS.items():

@@ -1,0 +1,168 @@
+"""Failures become recorded lessons: by whom, with which evidence, each once, never in a flood."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from hqd.codec.config import read_lessons
+from hqd.daemon.loop import Loop
+from hqd.model.lesson import Lesson, LessonStatus
+from tests.daemon.headquarters import REVIEWED, SETTINGS, Headquarters, make, only, settle
+
+BAD, GOOD = "Get your money back at once, dear people.", "Write to us, dear people, and we will see."
+
+
+@pytest.fixture
+def hq(tmp_path: Path) -> Headquarters:
+    made = make(tmp_path, SETTINGS.replace('settle = "150ms"', 'settle = "100ms"'))
+    return made
+
+
+def lessons(loop: Loop) -> dict[str, Lesson]:
+    return read_lessons(loop.parts.ledger.snapshot())[0]
+
+
+def in_review(hq: Headquarters, loop: Loop, name: str) -> None:
+    hq.drop(f"{name}.md", "---\nplaybook: article\n---\n# About us\n")
+    settle(loop, lambda: any(task.state.value == "review" for task in loop.live.tasks.values()))
+
+
+def test_a_rejected_output_that_the_gates_had_passed_is_recorded_with_its_correction_and_cost(hq: Headquarters) -> None:
+    hq.answers(
+        {"attempt": 1, "text": BAD, "usage": {"cost_usd": 0.25}},
+        {"attempt": 2, "text": GOOD, "usage": {"cost_usd": 0.5}},
+    )
+    with hq.daemon() as loop:
+        in_review(hq, loop, "about")
+        task = only(loop)
+        bad = task.cursor.outputs["write"]
+        hq.ask(loop, "request-changes", task.id, message="Do not promise 100 % money back")
+        settle(loop, lambda: only(loop).cursor.attempts.get("write") == 2 and only(loop).state.value == "review")
+        ((path, lesson),) = lessons(loop).items()
+        assert lesson.status is LessonStatus.RECORDED
+        assert (lesson.class_, lesson.born_at, lesson.caught_at) == ("wrong_acceptance", "write", "approve")
+        assert lesson.scope.playbooks == ("article",)
+        assert [(each.task, each.path, each.blob) for each in lesson.evidence] == [(task.id, bad.path, bad.blob)]
+        assert "> Do not promise 100 % money back" in lesson.account
+        assert path.startswith(f"lessons/{lesson.id}-")
+        hq.ask(loop, "approve", task.id)
+        settle(loop, lambda: bool(lessons(loop)[path].evidence[0].corrected_blob))
+        after = lessons(loop)[path]
+        assert hq.git("cat-file", "blob", after.evidence[0].corrected_blob or "") == GOOD
+        assert after.rework_usd == 0.5
+        settle(loop)
+    assert hq.clean() == "" and hq.git("status", "--porcelain", "--", "lessons") == ""
+    assert f"Hqd-Lesson: {lesson.id}" in hq.git("log", "--format=%B", "-3")
+
+
+def test_the_same_words_on_another_task_are_one_more_case_of_the_one_open_recording(hq: Headquarters) -> None:
+    hq.answers({"text": BAD})
+    with hq.daemon() as loop:
+        for name in ("one", "two"):
+            in_review(hq, loop, name)
+            hq.ask(loop, "reject", only(loop).id, message="It promises money back")
+            settle(loop)
+            hq.ask(loop, "drop", only(loop).id)
+            settle(loop)
+        (lesson,) = lessons(loop).values()
+        assert len({each.task for each in lesson.evidence}) == 2
+
+
+def test_a_crash_before_the_recording_is_made_good_once_and_a_restart_records_nothing_twice(hq: Headquarters) -> None:
+    hq.answers({"text": BAD})
+    with hq.daemon() as loop:
+        in_review(hq, loop, "one")
+        hq.ask(loop, "reject", only(loop).id, message="No")  # the daemon ends in the very turn of the word
+        assert lessons(loop) == {}
+    with hq.daemon() as loop:
+        settle(loop)
+        (lesson,) = lessons(loop).values()
+        assert len(lesson.evidence) == 1
+    (hq.root / ".git/hqd/taught.json").unlink()
+    tip = hq.git("rev-parse", "main")
+    with hq.daemon() as loop:
+        settle(loop)
+    assert hq.git("rev-parse", "main") == tip
+
+
+def test_an_exhausted_ladder_and_the_same_finding_on_two_tasks_are_recorded_one_task_is_not(tmp_path: Path) -> None:
+    strict = """
+name = "general"
+[[steps]]
+name = "work"
+agent = "worker"
+on_fail = [{ retry = 1 }, "human"]
+gates = [{ kind = "must_not_include", values = ["TODO"] }]
+"""
+    hq = make(tmp_path, general=strict)
+    hq.answers(
+        {"slug": "once", "attempt": 1, "text": "a TODO"},
+        {"slug": "again", "attempt": 1, "text": "b TODO"},
+        {"slug": "never", "text": "c TODO"},
+        {"text": "all is well"},
+    )
+    with hq.daemon() as loop:
+        hq.drop("once.md")
+        settle(loop)
+        assert lessons(loop) == {}
+        hq.drop("again.md")
+        settle(loop)
+        (lesson,) = lessons(loop).values()
+        assert lesson.class_ == "repeated_finding"
+        assert sorted(each.task.split("-")[1] for each in lesson.evidence if each.task) == ["again", "once"]
+        hq.drop("never.md")
+        settle(loop)
+        found = {each.class_: each for each in lessons(loop).values()}
+        assert set(found) == {"repeated_finding", "ladder_exhausted"}
+        assert found["ladder_exhausted"].evidence[0].blob is not None
+
+
+def test_a_revert_of_landed_work_is_recorded(hq: Headquarters) -> None:
+    hq.answers({"text": BAD})
+    with hq.daemon() as loop:
+        in_review(hq, loop, "one")
+        task = only(loop)
+        hq.ask(loop, "approve", task.id)
+        settle(loop)
+        landing = hq.git("log", "--format=%H", "--grep", f"Hqd-Work: {task.id}", "-1", "main")
+        hq.git("revert", "--no-edit", "-m", "1", landing)
+        settle(loop, lambda: bool(lessons(loop)))
+        (lesson,) = lessons(loop).values()
+        assert (lesson.class_, lesson.caught_at, lesson.born_at) == ("wrong_acceptance", "main", "write")
+        assert lesson.evidence[0].task == task.id
+
+
+def test_a_budget_breach_is_recorded(tmp_path: Path) -> None:
+    hq = make(tmp_path, SETTINGS + "[limits]\ncost_usd_per_task = 0.1\n")
+    hq.answers({"text": "no", "usage": {"cost_usd": 0.2}})
+    with hq.daemon() as loop:
+        hq.drop("dear.md")
+        settle(loop)
+        assert only(loop).cursor.reason is not None and only(loop).cursor.reason.value == "budget"
+        (lesson,) = lessons(loop).values()
+        assert lesson.class_ == "budget"
+
+
+def test_recordings_of_a_day_are_bounded_and_the_bound_is_told(tmp_path: Path) -> None:
+    hq = make(tmp_path, SETTINGS + "[lessons]\nmost_a_day = 1\n")
+    hq.answers({"text": BAD})
+    with hq.daemon() as loop:
+        for name, words in (("one", "It is wrong"), ("two", "It is too long"), ("three", "It is dull")):
+            in_review(hq, loop, name)
+            task = next(task for task in loop.live.tasks.values() if task.state.value == "review")
+            hq.ask(loop, "reject", task.id, message=words)
+            settle(loop)
+        assert len(lessons(loop)) == 1
+        assert any("1 lessons were recorded today" in each.message for each in loop.all_problems())
+
+
+def test_record_false_writes_nothing_down(tmp_path: Path) -> None:
+    hq = make(tmp_path, SETTINGS + "[lessons]\nrecord = false\n", article=REVIEWED)
+    hq.answers({"text": BAD})
+    with hq.daemon() as loop:
+        in_review(hq, loop, "one")
+        hq.ask(loop, "reject", only(loop).id, message="No")
+        settle(loop)
+        assert lessons(loop) == {}
