@@ -21,13 +21,17 @@ from hqd.model.change import Act
 
 @dataclass(frozen=True, slots=True)
 class Move:
-    """Main is about to go from `old` to `new`, or has gone; `acts` are the known differences that it settles."""
+    """Main is about to go from `old` to `new`, or has gone; `acts` are the known differences that it settles.
+
+    `foreign`: the commits are not this hqd's own, or not all of them: main's new tip is still to be looked at.
+    """
 
     old: str
     new: str
     acts: tuple[Act, ...] = ()
     at: float = 0.0
     nonce: str = ""
+    foreign: bool = False
 
 
 class Journal:
@@ -45,7 +49,7 @@ class Journal:
     def begin(self, move: Move) -> None:
         """Durable when it returns. Raises OSError."""
         body = json.dumps(
-            {"old": move.old, "new": move.new, "at": move.at, "nonce": move.nonce,
+            {"old": move.old, "new": move.new, "at": move.at, "nonce": move.nonce, "foreign": move.foreign,
              "acts": [[act.path, act.blob] for act in move.acts]}
         ).encode()  # fmt: skip
         self._write(body)
@@ -74,7 +78,7 @@ class Journal:
         if not found:
             return None
         acts = tuple(Act(path, blob) for path, blob in found["acts"])
-        return Move(found["old"], found["new"], acts, found["at"], found["nonce"])
+        return Move(found["old"], found["new"], acts, found["at"], found["nonce"], bool(found.get("foreign")))
 
 
 @dataclass(frozen=True, slots=True)

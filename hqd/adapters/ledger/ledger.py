@@ -29,7 +29,7 @@ from hqd.adapters.ledger.index_lock import IndexLock
 from hqd.adapters.ledger.journal import Move, WrittenOut
 from hqd.adapters.ledger.known_trees import known_trees
 from hqd.adapters.ledger.moving import Mover, Survey
-from hqd.adapters.ledger.recover import Recovery, clear_ref_locks
+from hqd.adapters.ledger.recover import Recovery, clear_ref_locks, tree_changes
 from hqd.adapters.ledger.refs import RefMover, sync_folder
 from hqd.adapters.ledger.writer import Writer
 from hqd.codec import layout
@@ -112,7 +112,13 @@ class GitLedger:
     def snapshot(self) -> GitTree:
         return GitTree(self._repo.objects, self._repo.tip())
 
-    def append(self, base: str, transitions: Sequence[Transition]) -> tuple[str, ...]:
+    def append(
+        self,
+        base: str,
+        transitions: Sequence[Transition],
+        permit: Callable[[Sequence[str]], None] = lambda _ids: None,
+    ) -> tuple[str, ...]:
+        """As the port says. `permit` is asked before main moves, with the ids; what it raises stops the batch."""
         if not transitions:
             return ()
         with self._repo.guard, _disk_faults(self._repo.common_dir):
@@ -123,14 +129,43 @@ class GitLedger:
             self._wait_for_index()
             self._mover.survey(planned, acts, self._writer.index())
             ids = self._build(base, transitions, planned)
-            with self._writer.lock() as lock:
-                self._check_place(base)
-                survey = self._mover.survey(planned, acts, self._writer.index())
-                move = Move(base, ids[-1], acts, self._clock(), secrets.token_hex(8))
-                self._writer.journal.begin(move)
-                self._move_main(move)
-                self._write_out(move, planned, survey, lock)
+            permit(ids)
+            self._go(Move(base, ids[-1], acts, self._clock(), secrets.token_hex(8)), planned)
         return ids
+
+    def build(self, base: str, transitions: Sequence[Transition]) -> tuple[str, ...]:
+        """The commits of `append`, made on any `base` and durable, while main stays; refs/hqd/incoming holds them.
+
+        The next batch lets go of them: `advance` to the last one, or keep it by a ref.
+        """
+        with self._repo.guard, _disk_faults(self._repo.common_dir):
+            return self._build(base, transitions, self._plan(base, transitions))
+
+    def advance(self, base: str, to: str, seen: str) -> None:
+        """Moves main from `base` to the commit `to`, which is here and durable, under the protections of `append`.
+
+        `to` need not descend from `base`. `seen` is what a later start takes as last agreed to: what `to` has beyond
+        it is looked at as somebody else's. Raises as `append`; then main is where it was.
+        """
+        with self._repo.guard, _disk_faults(self._repo.common_dir):
+            self.finish()
+            self._check_place(base)
+            objects = self._repo.objects
+            self._blobs = {}
+            planned = tuple(tree_changes(objects, objects.root(base), objects.root(to)))
+            self._wait_for_index()
+            self._mover.survey(planned, (), self._writer.index())
+            self._writer.marks.set_tip(seen)
+            self._go(Move(base, to, (), self._clock(), secrets.token_hex(8), foreign=True), planned)
+
+    def _go(self, move: Move, planned: Sequence[Change]) -> None:
+        """Moves main and writes it out, if nothing has come in the way since it was surveyed."""
+        with self._writer.lock() as lock:
+            self._check_place(move.old)
+            survey = self._mover.survey(planned, move.acts, self._writer.index())
+            self._writer.journal.begin(move)
+            self._move_main(move)
+            self._write_out(move, planned, survey, lock)
 
     def finish(self) -> None:
         """Finishes a move that was cut off. Raises RepositoryBusy, CannotCommit; nothing to do: nothing happens."""
@@ -148,7 +183,7 @@ class GitLedger:
             with self._writer.lock() as lock:
                 lock.keep()
                 kept = self._recovery.finish(move, lock)
-                self._close_move(move.new, kept)
+                self._close_move(move, kept)
                 lock.release()
 
     def _recover(self) -> None:
@@ -237,7 +272,7 @@ class GitLedger:
             kept = self._direct.write(lock, planned, move.acts, tip, self._blob, lambda: self._mover.settle(settled))
             if kept is None:
                 kept = self._by_git(move, survey, settled, lock)
-            self._close_move(move.new, kept)
+            self._close_move(move, kept)
         except (OSError, CannotCommit, GitFailed):
             return  # the journal and the lock stay until `finish` succeeds
         lock.release()
@@ -261,12 +296,13 @@ class GitLedger:
         entry = GitTree(self._repo.objects, move.new).entry(act.path)
         return None if entry is None else (entry.mode, entry.id)
 
-    def _close_move(self, tip: str, kept: Kept) -> None:
+    def _close_move(self, move: Move, kept: Kept) -> None:
         """Notes first, the journal last: a crash between them finishes the move once more, which does no harm."""
         self._left_alone.update(dict.fromkeys(kept))
         marks = self._writer.marks
-        marks.set_written_out(WrittenOut(tip, {**marks.written_out().kept, **kept}))
-        marks.set_tip(tip)
+        marks.set_written_out(WrittenOut(move.new, {**marks.written_out().kept, **kept}))
+        if not move.foreign:
+            marks.set_tip(move.new)
         self._writer.journal.end()
 
     def _contains(self, tip: str, commit: str) -> bool:
