@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from hqd.core.secret_scan import redact
 from hqd.daemon import attempt
 from hqd.daemon.forge.faults import meaning
-from hqd.daemon.forge.story import opening
+from hqd.daemon.forge.opening import opening
 from hqd.daemon.job import Job
 from hqd.daemon.made import clean
 from hqd.daemon.workshop import Workshop

@@ -9,11 +9,8 @@ from typing import Any
 
 from hqd.codec import layout
 from hqd.codec.record import read_record
-from hqd.daemon.job import Job
-from hqd.daemon.workshop import Workshop
 from hqd.model.board import Task
 from hqd.model.gate import GateResult
-from hqd.model.opening import Brief, Opening
 from hqd.model.playbook import Playbook
 from hqd.model.record import EventKind, Record
 from hqd.ports import Tree
@@ -28,18 +25,6 @@ class Story:
     records: tuple[Record, ...]
     gates: tuple[GateResult, ...] = ()
     documents: tuple[tuple[str, str], ...] = ()  # (step, path): what the accepted attempts were sent
-    named: frozenset[str] = frozenset()  # gates of hqd.toml
-
-
-def opening(job: Job, gates: Sequence[GateResult], shop: Workshop) -> Opening:
-    """What the review of a job is opened with."""
-    from hqd.daemon.forge.brief import brief
-
-    def tell() -> Brief:
-        tree = shop.history.tree(job.commit)
-        return brief(read_story(job.task, job.playbook, tree, tuple(gates)), shop.secrets())
-
-    return Opening(task=job.task, step=job.step, snapshot=job.snapshot, now=job.now, brief=tell)
 
 
 def read_story(task: Task, playbook: Playbook | None, tree: Tree, gates: tuple[GateResult, ...] = ()) -> Story:
