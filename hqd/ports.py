@@ -351,6 +351,9 @@ class Gates(Protocol):
     def check(self, spec: GateSpec) -> tuple[str, ...]:
         """What is wrong with a gate as written; empty: nothing."""
 
+    def plain(self, spec: GateSpec) -> bool:
+        """Whether a gate only looks: it starts no program and asks nobody, nor does any gate in it."""
+
     def run(self, specs: Sequence[GateSpec], subject: Subject) -> tuple[GateResult, ...]:
         """One result each, cheap ones first in time, in the order given. Never raises for a gate's own fault."""
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from hqd import __version__
 from hqd.cli.edits import Edit, FolderReader, edits
 from hqd.codec import layout
+from hqd.daemon.decisions import problems_of
 from hqd.daemon.intake import left_alone
 from hqd.model.problem import Problem, ProblemLevel, one_line
 from hqd.model.settings import Settings
@@ -29,6 +30,7 @@ def faults(view: View, env: dict[str, str]) -> tuple[Problem, ...]:
     found += [problem for each in view.live.task_problems.values() for problem in each]
     found += [_stray(path, view) for path in view.reading.strays]
     found += _committed(view, env)
+    found += _settled(view, env)
     if not view.past:
         found += _edited(view, env)
         found += _inbox(view)
@@ -73,6 +75,17 @@ def _committed(view: View, env: dict[str, str]) -> list[Problem]:
         if not any(problem.stops for problem in known):
             _remember(kept, key, known)
     return known
+
+
+def _settled(view: View, env: dict[str, str]) -> tuple[Problem, ...]:
+    """What is wrong with decisions, as main has them."""
+    from hqd.bootstrap import gate_registry
+
+    settled = view.live.settled
+    if not settled.problems and all(each.decision.check is None for each in settled.active):
+        return ()
+    settings = view.current.settings if view.current is not None else None
+    return problems_of(settled, gate_registry(env, settings, {}).check)
 
 
 def _lessons(view: View) -> str:

@@ -18,6 +18,7 @@ from hqd.codec import layout
 from hqd.codec.config import Config, read_config
 from hqd.codec.record import UnreadableRecord
 from hqd.daemon.book import Book, Reading
+from hqd.daemon.decisions import Decisions
 from hqd.daemon.kin import ANYTHING, Kin
 from hqd.daemon.live import Live
 from hqd.daemon.rulebook import PinnedFiles, pin_of, pinned_lessons
@@ -120,6 +121,7 @@ class View:
         """Holds and PAUSED, those under .git/hqd too; a view of the past knows the committed ones only."""
         live = Live("", "", self.values, self.repo.private, self.tree, dict(self.tasks))
         live.read_holds(self.tree)
+        live.settled = Decisions(self.history).of(self.tree)
         live.closed, live.coming = Kin(self.book).of(self.tasks, self.tree).closed, ANYTHING
         if not self.past:
             live.load_local()

@@ -18,7 +18,7 @@ from hqd.core.facts import facts
 from hqd.core.gate_use import outcome_of, resolve_gates
 from hqd.core.lesson_scope import lesson_gates
 from hqd.core.typed import read as read_typed
-from hqd.daemon import gather, program
+from hqd.daemon import decided, gather, program
 from hqd.daemon.job import Job
 from hqd.daemon.made import Made, prompt_hash, report, without_head
 from hqd.daemon.rulebook import PinnedFiles
@@ -229,11 +229,18 @@ def _examine(
     wrong = _typed(found, shop, schema)
     if wrong is not None:
         return wrong
+    unusable = decided.take(found, shop)
+    if unusable is not None:
+        _keep_patch(found, copy)
+        return report(found, shop, Outcome.FAILED, Failure.MALFORMED, unusable)
     breach = _deliver(found, shop, copy)
     if breach is not None:
         return breach
     progress("gates")
-    found.gates = (*found.gates, *shop.gates(job.rules).run(_all_gates(job), _subject(found, shop, copy, stop)))
+    settled = decided.checks(job, shop)
+    specs = (*_all_gates(job), *(gate for _filed, gate in settled))
+    ran = shop.gates(job.rules).run(specs, _subject(found, shop, copy, stop))
+    found.gates = (*found.gates, *decided.cite(ran, settled, shop))
     if stop.is_set():
         return report(found, shop, Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
     return _judge(found, shop, stop, copy)

@@ -6,6 +6,7 @@ from collections.abc import Collection
 from datetime import datetime
 
 from hqd.core.decide import Action, Happen, HoldUp, LandWork, LiftHold, SpawnTasks, Start, decide
+from hqd.core.decisions import files
 from hqd.daemon.draft import Draft
 from hqd.daemon.intake import Door
 from hqd.daemon.spawning import spawn
@@ -20,12 +21,24 @@ def decide_all(draft: Draft, door: Door, known: Collection[str], now: datetime) 
         actions = decide(draft.now_board(), now)
         if all(isinstance(action, LandWork) for action in actions):
             return [action for action in actions if isinstance(action, LandWork)]
+        topics: set[str] = set()
         for action in actions:
+            if isinstance(action, Happen) and _settles_again(draft, action, topics):
+                continue  # the next round looks at it beside what the first one has settled
             if isinstance(action, SpawnTasks):
                 spawn(draft, action, door, known, now)
             else:
                 _apply(draft, action, now)
     return []
+
+
+def _settles_again(draft: Draft, action: Happen, topics: set[str]) -> bool:
+    """Whether an event files a decision on a topic on which another one of this round does; counts its topics in."""
+    filed = files(draft.tasks[action.task], action.event)
+    mine = {each.topic.casefold() for each in filed if each.topic is not None}
+    again = bool(mine & topics)
+    topics |= mine
+    return again
 
 
 def _apply(draft: Draft, action: Action, now: datetime) -> None:

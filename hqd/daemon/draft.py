@@ -8,11 +8,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from hqd.codec import layout
+from hqd.codec.decision import decision_path, write_decision
+from hqd.core import decisions
 from hqd.core.decide import Start
 from hqd.daemon.batch import Batch
 from hqd.daemon.spool import Reply
 from hqd.model.board import Board, Slots, Streak, Task
 from hqd.model.change import Act
+from hqd.model.decision import Decision
 from hqd.model.problem import Problem
 from hqd.model.record import Event, EventKind, Hold, Person
 from hqd.model.task import State
@@ -43,6 +46,7 @@ class Draft:
     agents: Counter[str] = field(default_factory=Counter)
     groups: Counter[str] = field(default_factory=Counter)
     started: dict[str, tuple[datetime, ...]] = field(default_factory=dict)
+    decided: tuple[Decision, ...] = ()  # filed in this turn
 
     @classmethod
     def of(cls, board: Board, batch: Batch) -> Draft:
@@ -73,6 +77,7 @@ class Draft:
             spent_today=self.spent,
             tokens_today=self.tokens,
             streaks=self.streaks,
+            decisions=(*self.board.decisions, *self.decided),
             ended={**self.board.ended, **self.ended},
             closed={**self.board.closed, **self.closed} if self.closed else self.board.closed,
         )
@@ -114,6 +119,9 @@ class Draft:
         note = layout.note_path(task.id)
         if task.state is State.BLOCKED is not event.to and note in self.notes and all(a.path != note for a in acts):
             acts = (*acts, Act(note, self.notes[note]))  # it goes with the state; what was written there is kept aside
+        filed = decisions.files(task, event)
+        extra = (*extra, *((decision_path(each), write_decision(each)) for each in filed))
+        self.decided += filed
         after = self.batch.task(
             task, event, files=files, acts=acts, body=body, source=source, author=author, extra=extra
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from hqd.codec import layout
+from hqd.core.decisions import Settled
 from hqd.daemon import spool
 from hqd.daemon.alarms import probe_now
 from hqd.daemon.book import Book, Reading
@@ -45,6 +46,8 @@ def follow(live: Live, book: Book, parts: Parts, tree: Tree, old_tip: str | None
     live.read_holds(tree)
     if parts.rulebook.refresh(tree):
         probe_now(live, parts.clock.now())
+    live.settled = Settled()
+    live.see_decisions(parts)
     parts.followed(tree)
     parts.see_tip(tree.commit)
     return Foreign(dict(before), reading, old)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from hqd.codec import layout
@@ -17,6 +18,7 @@ from hqd.core.prompt import Document, Parts, Prompt, assemble
 from hqd.core.typed import check_schema, schema_of
 from hqd.daemon.context.collect import collect
 from hqd.daemon.context.library import Library
+from hqd.daemon.decisions import Decisions
 from hqd.daemon.job import Job
 from hqd.daemon.rulebook import PinnedFiles, Reader
 from hqd.errors import Expected
@@ -27,7 +29,7 @@ class MissingContext(Expected):
     """Something that a playbook requires is not there, or cannot be used."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Means:
     """What a prompt is gathered with. `count` None: no provider counts, tokens are estimated."""
 
@@ -36,6 +38,11 @@ class Means:
     similar: Similar | None = None
     count: Counter | None = None
     counter: str = ESTIMATE
+
+    @cached_property
+    def decisions(self) -> Decisions:
+        """What is settled, by tree."""
+        return Decisions(self.history)
 
 
 def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:

@@ -11,7 +11,9 @@ from pathlib import Path
 from hqd.codec import layout
 from hqd.codec.hold import read_hold
 from hqd.core.decide import DAY_BUDGET
+from hqd.core.decisions import Settled
 from hqd.core.rate import recent
+from hqd.daemon.decisions import problems_of
 from hqd.daemon.parts import Parts
 from hqd.model.board import Board, Rules, Slots, Streak, Task
 from hqd.model.problem import Problem
@@ -51,6 +53,8 @@ class Live:
     waiting: dict[str, str] = field(default_factory=dict)  # task -> what a person has in hand
     busy: str | None = None
     busy_message: str = ""
+    settled: Settled = field(default_factory=Settled)
+    _settled_at: Pin | None = None
     task_problems: dict[str, tuple[Problem, ...]] = field(default_factory=dict)  # from main's tree
     problems: dict[str, Problem] = field(default_factory=dict)  # from the working tree, of the last turn
 
@@ -75,6 +79,7 @@ class Live:
             slugs=self.slugs,
             targets=self.targets,
             values=self.values,
+            decisions=self.settled.decisions,
             host=self.host,
             seed=self.seed,
             snapshot=self.tip,
@@ -87,6 +92,7 @@ class Live:
     def saw_own(self, parts: Parts) -> None:
         """Main is where hqd itself has just put it."""
         self.tree = parts.ledger.snapshot()
+        self.see_decisions(parts)
         parts.see_tip(self.tip)
 
     def _probing(self, now: datetime) -> list[str]:
@@ -111,6 +117,19 @@ class Live:
                     self.task_problems[path] = problems
         self.holds = holds
         self.paused = tree.entry(layout.PAUSED) is not None
+
+    def see_decisions(self, parts: Parts) -> None:
+        """What main's tree has settled; what is wrong with its files stands among the problems of main."""
+        assert self.tree is not None  # noqa: S101 - set by every caller
+        settled = parts.shop.context.decisions.of(self.tree)
+        rules = parts.rulebook.current
+        if settled is self.settled and rules.pin == self._settled_at:
+            return
+        self.settled, self._settled_at = settled, rules.pin
+        for path in [path for path in self.task_problems if path.startswith(layout.DECISIONS + "/")]:
+            del self.task_problems[path]
+        for problem in problems_of(settled, parts.shop.gates(rules).check):
+            self.task_problems[problem.path] = (*self.task_problems.get(problem.path, ()), problem)
 
     def hold_locally(self, hold: Hold) -> None:
         """A hold where nothing can be committed; kept under .git/hqd as far as the disk lets it."""

@@ -32,6 +32,7 @@ class Made:
     typed: bool = False
     gates: tuple[GateResult, ...] = ()
     work: Work | None = None
+    decided: tuple[Mapping[str, Any], ...] = ()  # what it has settled, checked
     diff: str = ""  # what the work changes, as far as gates are shown it
 
 
@@ -71,14 +72,17 @@ def report(found: Made, shop: Workshop, outcome: Outcome, failure: Failure | Non
         output_role=role,
         output_data=found.typed,
         work=found.work if keep_work or found.work is None else without_head(found.work),
-        decisions=_decisions(answer, known),
+        decisions=_decisions(found, outcome, known),
     )
 
 
-def _decisions(answer: Answer | None, known: Collection[str]) -> tuple[Mapping[str, Any], ...]:
-    if answer is None or not answer.decisions:
+def _decisions(found: Made, outcome: Outcome, known: Collection[str]) -> tuple[Mapping[str, Any], ...]:
+    """Of an attempt that passed what was checked; of others what the agent said, for the record."""
+    said = found.answer.decisions if found.answer is not None else ()
+    rows = found.decided if outcome is Outcome.PASSED else said
+    if not rows:
         return ()
-    text = clean(json.dumps([dict(each) for each in answer.decisions], default=str), known)
+    text = clean(json.dumps([dict(each) for each in rows], default=str), known)
     try:
         return tuple(json.loads(text))
     except ValueError:

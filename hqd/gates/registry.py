@@ -82,6 +82,10 @@ class Registry:
         """What a gate costs: the dearest of its kind and of the gates in it."""
         return self._cost(spec, 0)
 
+    def plain(self, spec: GateSpec) -> bool:
+        """Whether a gate only looks: it starts no program and asks nobody, nor does any gate in it."""
+        return spec.kind in self.kinds and self.cost(spec) is Cost.CHEAP
+
     def level(self, spec: GateSpec) -> Level:
         """The level in force: the author's, else the kind's own; never `enforce` for what has not earned it."""
         kind = self.kinds.get(spec.kind)

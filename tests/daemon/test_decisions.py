@@ -1,0 +1,220 @@
+"""Decisions by the real daemon: recorded by an agent, filed with accepted work, and held against later tasks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hqd.codec.decision import read_decision
+from hqd.model.decision import Decision
+from hqd.model.failure import Failure, ParkReason
+from hqd.model.gate import GateStatus
+from tests.daemon.headquarters import GENERAL, SETTINGS, Headquarters, make, only, settle
+
+PICKED = SETTINGS.replace(
+    'answers = "answers.jsonl"',
+    'answers = "answers.jsonl"\npick = "row.match is not defined or row.match == task.slug"',
+)
+SETTLES = """The units are settled now.
+
+## Decisions
+
+### Lengths are in metres
+- topic: units
+- tags: [units]
+- check: { kind = "must_not_include", values = ["feet"] }
+- why: Our readers are European.
+
+Every length is given in metres.
+"""
+LAX = GENERAL.replace("[[steps]]", 'on_fail = ["human"]\n[[steps]]')
+
+
+def decisions(hq: Headquarters) -> list[Decision]:
+    """The decisions on main, by path."""
+    names = hq.git("ls-tree", "--name-only", "main", "workspace/decisions/").splitlines()
+    found = []
+    for name in names:
+        if name.endswith(".md"):
+            decision, problems = read_decision((hq.git("show", f"main:{name}") + "\n").encode(), name)
+            assert decision is not None, problems
+            found.append(decision)
+    return found
+
+
+def work(hq: Headquarters, *names: str) -> None:
+    """Drops tasks and lets the daemon go idle."""
+    for name in names:
+        hq.drop(name, f"# Task {name}\n\nWrite about {name}.\n")
+    with hq.daemon() as loop:
+        settle(loop)
+
+
+def task_of(hq: Headquarters, slug: str) -> str:
+    """The id of a task, wherever it is."""
+    found = [path.name for path in (hq.root / "workspace").rglob(f"*-{slug}-*.md")]
+    return next(name[:-3] for name in found if not name.endswith((".note.md", ".result.md")))
+
+
+@pytest.fixture
+def hq(tmp_path: Path) -> Headquarters:
+    made = make(tmp_path, settings=PICKED, general=LAX)
+    made.answers({"answer": SETTLES, "match": "three"}, {"answer": "It is 300 feet long.", "match": "forty-seven"},
+                 {"answer": "It is 90 metres long."})  # fmt: skip
+    made.commit()
+    return made
+
+
+def test_a_later_task_that_contradicts_a_decision_is_stopped_and_told_which_commit(hq: Headquarters) -> None:
+    work(hq, "three.md")
+    three = task_of(hq, "three")
+    (decision,) = decisions(hq)
+    assert (decision.task, decision.step, decision.topic, decision.playbooks) == (three, "work", "units", ("general",))
+    assert decision.decision == "Every length is given in metres."
+    work(hq, "forty-seven.md", "forty-eight.md")
+    (commit,) = hq.git("log", "--format=%H", "main", "--", "workspace/decisions/D-*").split()
+    last = hq.records(task_of(hq, "forty-seven"))[-2]
+    (gate,) = [result for result in last.gates if result.name == f"decision:{decision.id}"]
+    assert (last.failure, gate.status) == (Failure.GATE, GateStatus.FAIL)
+    assert three in gate.message
+    assert commit[:12] in gate.message
+    assert "given in metres" in last.findings[0].text
+    assert hq.records(task_of(hq, "forty-eight"))[-1].event.value == "done"
+    (accepted,) = hq.git("log", "--format=%(trailers:key=Hqd-Event,valueonly)", "-1", commit).split()
+    assert accepted == "done"
+    assert hq.clean() == ""
+
+
+def test_rejected_work_leaves_no_decision(hq: Headquarters) -> None:
+    hq.answers({"answer": SETTLES + "too many words here", "match": "three"})
+    hq.write("playbooks/general.toml", LAX.replace("min = 3", "max = 3"))
+    hq.commit()
+    work(hq, "three.md")
+    assert task_of(hq, "three") + ".md" in hq.folder("blocked")
+    assert decisions(hq) == []
+
+
+REVIEWED = """
+name = "general"
+[[steps]]
+name = "write"
+agent = "worker"
+deliver = "content/{{ task.slug }}.md"
+[[steps]]
+name = "approve"
+review = { land = "on_merge" }
+"""
+
+
+@pytest.mark.parametrize("word", ["approve", "reject"])
+def test_with_a_review_decisions_are_filed_when_the_work_lands(hq: Headquarters, word: str) -> None:
+    hq.write("playbooks/general.toml", REVIEWED)
+    hq.commit()
+    hq.drop("three.md")
+    with hq.daemon() as loop:
+        settle(loop)
+        task = only(loop)
+        assert task.state.value == "review"
+        assert decisions(hq) == []
+        fields = {"text": "no"} if word == "reject" else {}
+        assert hq.ask(loop, word, task.id, **fields).ok
+        settle(loop)
+    if word == "reject":
+        assert decisions(hq) == []
+        return
+    (decision,) = decisions(hq)
+    landed = next(record for record in hq.records(task.id) if record.event.value == "landed")
+    assert decision.commit == landed.landed
+    (commit,) = hq.git("log", "--format=%H", "main", "--", "workspace/decisions/D-*").split()
+    assert "Hqd-Event: landed" in hq.git("show", "-s", "--format=%B", commit)
+
+
+def other(said: str, **more: Any) -> dict[str, Any]:
+    return {
+        "answer": "Some words on it.",
+        "decisions": [{"title": "Units", "topic": "Units", "decision": said, **more}],
+    }
+
+
+def test_what_contradicts_a_decision_is_parked_with_both_texts_until_a_person_chooses(hq: Headquarters) -> None:
+    hq.answers({"answer": SETTLES, "match": "three"}, other("Every length is given in feet."))
+    hq.commit()
+    work(hq, "three.md")
+    hq.drop("four.md")
+    with hq.daemon() as loop:
+        settle(loop)
+        task = only(loop)
+        assert task.cursor.reason is ParkReason.DECISION
+        note = hq.git("show", f"main:workspace/blocked/{task.id}.note.md")
+        assert "given in feet" in note
+        assert "given in metres" in note
+        (first,) = decisions(hq)
+        text = (hq.root / f"workspace/blocked/{task.id}.md").read_text()
+        hq.write(f"workspace/blocked/{task.id}.md", f"---\nsupersedes: {first.id}\n---\n{text}")
+        settle(loop, lambda: only(loop).document.header.extra == {"supersedes": first.id})
+        assert hq.ask(loop, "retry", task.id).ok
+        settle(loop)
+        assert not loop.live.tasks
+        assert [each.id for each in loop.live.settled.decisions] == [decisions(hq)[1].id]
+    events = hq.events(task.id)
+    assert events.count("finished") == 1, "nothing is done again"
+    assert events[-1] == "done"
+    assert {each.decision for each in decisions(hq)} == {
+        "Every length is given in metres.", "Every length is given in feet."
+    }  # fmt: skip
+
+
+def test_two_tasks_that_end_together_do_not_both_settle_one_topic(hq: Headquarters) -> None:
+    hq.answers({**other("In metres."), "match": "one"}, {**other("In feet."), "match": "two"})
+    hq.commit()
+    hq.drop("one.md")
+    hq.drop("two.md")
+    with hq.daemon() as loop:
+        settle(loop)
+        assert only(loop).cursor.reason is ParkReason.DECISION
+    assert len(decisions(hq)) == 1
+
+
+@pytest.mark.parametrize(
+    ("decision", "told"),
+    [
+        ({"check": {"kind": "nonsense"}}, "there is no gate kind 'nonsense'"),
+        ({"check": {"kind": "must_include", "valuez": ["x"]}}, "valuez"),
+        ({"check": {"kind": "command", "argv": ["true"]}}, "only a person may write such a check"),
+        ({"supersedes": ["D-none"]}, "there is no decision D-none"),
+        ({"chek": {"kind": "must_include"}}, "did you mean check?"),
+    ],
+)
+def test_a_decision_that_cannot_be_used_is_a_finding_for_the_agent(
+    hq: Headquarters, decision: dict[str, Any], told: str
+) -> None:
+    hq.answers(other("In metres.", **decision))
+    hq.commit()
+    work(hq, "one.md")
+    failed = hq.records(task_of(hq, "one"))[-2]
+    assert failed.failure is Failure.MALFORMED
+    assert told in failed.findings[0].text
+    assert decisions(hq) == []
+
+
+def test_a_persons_decision_counts_and_one_that_cannot_run_is_named_and_stops_nobody(hq: Headquarters) -> None:
+    hq.write("workspace/decisions/tone.md", "---\ntopic: tone\ncheck: {kind: must_include, values: [please]}\n---\n"
+             "# We are polite\n\nEvery text says please.\n")  # fmt: skip
+    hq.write("workspace/decisions/broken.md", "---\ntopic: x\ncheck: {kind: nonsense}\n---\n# Broken\n\nNo.\n")
+    hq.write("workspace/decisions/untidy.md", "---\nchek: 1\n---\n# Untidy\n\nNo.\n")
+    hq.commit()
+    hq.answers({"answer": "It is done, please look.", "match": "one"}, {"answer": "It is done now."})
+    hq.commit()
+    hq.drop("one.md")
+    hq.drop("two.md")
+    with hq.daemon() as loop:
+        settle(loop)
+        problems = {problem.path: problem.message for problem in loop.all_problems()}
+    assert "this check cannot run" in problems["workspace/decisions/broken.md"]
+    assert "unknown key" in problems["workspace/decisions/untidy.md"]
+    assert hq.records(task_of(hq, "one"))[-1].event.value == "done"
+    failed = hq.records(task_of(hq, "two"))[-2]
+    assert [result.name for result in failed.gates if result.stops] == ["decision:tone"]
+    assert "(We are polite; a person, commit " in failed.findings[0].text
