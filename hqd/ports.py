@@ -19,7 +19,7 @@ from hqd.model.corpus import Corpus, Past, PastEvent
 from hqd.model.gate import Changed, Files, GateResult, GateSpec, Subject
 from hqd.model.opening import Opening
 from hqd.model.program import Ran
-from hqd.model.record import Record, ReviewState, Work
+from hqd.model.record import Person, Record, ReviewState, Work
 from hqd.model.remote import Pushed, RefUpdate
 from hqd.model.review import Check, MergeStyle, Permission, RateState, Review, ReviewItem, ReviewRequest
 
@@ -203,6 +203,9 @@ class Branches(Protocol):
 
         Raises Expected where the branch touches workspace/. The objects are here and fsynced afterwards.
         """
+
+    def join(self, task: str, head: str, onto: str, message: str, author: Person | None = None) -> str:
+        """A merge commit of `head` into `onto`, durable, named by no branch yet. Raises as `merge` does."""
 
     def remove(self, task: str, proven_in: str) -> bool:
         """Deletes hqd/TASK if its tip is reachable from, or its work is contained in, `proven_in`.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hqd.errors import BranchMoved
+from hqd.errors import BranchMoved, RemoteRefused, RemoteUnavailable
 from hqd.model.names import branch
 from hqd.model.opening import Opening
 from hqd.model.record import ReviewState
@@ -35,13 +35,17 @@ class LocalForge:
     def _show(self, task: str, head: str) -> None:
         """People look at the branch where they work: in the target repository itself.
 
-        A remote that refuses such branches is no reason to stop: the review is decided by `hqd approve` all the same.
-        Raises BranchMoved where a person has put the branch elsewhere, RemoteUnavailable.
+        A remote that refuses such branches, or is not to be had now, is no reason to stop: the review is decided by
+        `hqd approve` all the same, and the branch goes out after the next fetch. Raises BranchMoved where a person has
+        put the branch elsewhere.
         """
         if self._target is None:
             return
         update = RefUpdate(f"refs/heads/{branch(task)}", head, self._target.there(task))
-        pushed = self._target.push([update])[0]
+        try:
+            pushed = self._target.push([update])[0]
+        except (RemoteRefused, RemoteUnavailable):
+            return
         if pushed.outcome is PushOutcome.MOVED:
             self._target.fetch()
             raise BranchMoved(task, head, pushed.found or "")

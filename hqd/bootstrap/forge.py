@@ -16,7 +16,7 @@ from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
 from hqd.errors import ForgeRefused, Misconfigured
 from hqd.model.settings import Forge as ForgeSettings
 from hqd.model.settings import Repository, Settings
-from hqd.ports import Branches, Forge, Remote, RemoteForge
+from hqd.ports import Branches, Forge, Remote, RemoteForge, Target
 
 Token = Callable[[], str | None]
 
@@ -55,14 +55,14 @@ class Forges:
         return self._made(settings.forge.repo, remote, settings.hq.branch, branches, descends)
 
     def of(
-        self, repository: Repository, remote: Remote, branches: Branches, descends: Callable[[str, str], bool]
+        self, repository: Repository, target: Target, branches: Branches, descends: Callable[[str, str], bool]
     ) -> Forge:
         """A target repository's; local where it is on no forge, or on another one than `[forge]` names."""
         settings = self._settings().forge
         name = repository.forge_repo or repository_at(repository.url, host_of(settings))
         if settings.kind == "local" or name is None:
-            return LocalForge(branches)
-        return self._made(name, remote, repository.branch, branches, descends)
+            return LocalForge(branches, target)
+        return self._made(name, target, repository.branch, branches, descends)
 
     def server(self, settings: ForgeSettings, repo: str) -> tuple[RemoteForge, Token]:
         """The client of one repository, and its token. Raises Misconfigured."""

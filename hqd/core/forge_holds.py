@@ -19,7 +19,7 @@ SLOW = timedelta(minutes=5)
 
 def forge_hold(event: Event) -> Hold | None:
     """The hold that a refused opening calls for; None where the forge has refused this very work, or nothing."""
-    if event.outcome is not Outcome.REFUSED or event.agent is not None:
+    if event.outcome is not Outcome.REFUSED or event.agent is not None or event.failure is Failure.SETUP:
         return None
     failure = event.failure or Failure.PROVIDER
     return hold(failure.value, event.message or "the forge says no", event.at, event.retry_after)

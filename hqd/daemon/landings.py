@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -95,12 +95,14 @@ def under_review(tasks: Iterable[Task]) -> list[Task]:
     ]
 
 
-def check(draft: Draft, places: Places, grace: str, now: datetime) -> None:
-    """Looks at every open review once: landed, moved by a person, gone, or waiting."""
+def check(draft: Draft, places: Places, grace: str, now: datetime, only: Collection[str | None] | None = None) -> None:
+    """Looks at every open review once: landed, moved by a person, gone, or waiting. `only`: in these repositories."""
     by_repo: dict[str | None, list[Task]] = {}
     for task in under_review(draft.tasks.values()):
         by_repo.setdefault(task.cursor.repo, []).append(task)
     for repo, reviews in by_repo.items():
+        if only is not None and repo not in only:
+            continue
         try:
             place = places(repo)
         except Expected:

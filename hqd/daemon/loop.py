@@ -142,6 +142,7 @@ class Loop:
         lands = self._decide(draft, now)
         self._commit(draft, now)
         self.live.problems = draft.problems
+        lands = self.merging.hand_over(lands, now)
         for each in lands[:1]:
             self._land(each, now)
         return self._rest(wait, bool(lands or self.merging.merged), now)

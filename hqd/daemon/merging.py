@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from hqd.core.decide import LandWork
 from hqd.daemon import desk, landings, spool
 from hqd.daemon.batch import Written
 from hqd.daemon.landings import Merged
@@ -69,9 +70,23 @@ class Merging:
                 continue  # the desk says so
             if landings.lands(task, board) and task.cursor.review is not None:
                 head = self._parts.places(task.cursor.repo).branches.tip(task.id) or task.cursor.review.head
+                if task.cursor.repo is not None:
+                    self._parts.targets.land(task, head, request.person, request.id)
+                    continue
                 fault = self.merge(task, head, request.person, request.id, now)
                 if fault is not None:
                     spool.answer(self._parts.private, request.id, Reply(False, fault.message, fault.remedy))
+
+    def hand_over(self, lands: Sequence[LandWork], now: datetime) -> list[LandWork]:
+        """Work of target repositories lands by push, in a worker; what is left is the HQ's own."""
+        here = []
+        for work in lands:
+            task = self._live.tasks[work.task]
+            if task.cursor.repo is None:
+                here.append(work)
+            elif not self._parts.targets.stuck(task, now):
+                self._parts.targets.land(task, work.head, None, None)
+        return here
 
     def merge(
         self, task: Task, head: str, person: Person | None, request: str | None, now: datetime

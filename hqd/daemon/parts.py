@@ -12,6 +12,7 @@ from hqd.daemon.batch import Written
 from hqd.daemon.outside import Outside
 from hqd.daemon.places import Places
 from hqd.daemon.rulebook import Rulebook
+from hqd.daemon.targets import Targets
 from hqd.daemon.workshop import Workshop
 from hqd.model.record import Person
 from hqd.ports import Checkout, Clock, History, Ledger, Notifier, Tree
@@ -35,6 +36,7 @@ class Parts:
     checkout: Checkout
     history: History
     places: Places
+    targets: Targets  # one of the outsides
     rulebook: Rulebook
     executor: Executor
     shop: Workshop

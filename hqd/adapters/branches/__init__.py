@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,6 +16,7 @@ from hqd.codec import layout
 from hqd.core.landing import moved, works
 from hqd.errors import BranchMoved, Conflict, Expected, RepositoryBusy
 from hqd.model.gate import Changed, Files
+from hqd.model.record import Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,7 @@ class GitBranches:
             "GIT_COMMITTER_NAME": name,
             "GIT_COMMITTER_EMAIL": email,
         }
+        self._looking = threading.Lock()
         self._landings = Landings(repository.git, self._beside)
 
     def point(self, task: str, head: str, expected: str | None = None) -> None:
@@ -109,7 +112,8 @@ class GitBranches:
         tip = until or self._repository.resolve(self._repository.ref)
         if tip is None:
             return {}
-        return self._landings.find((Review(task, base, head) for task, (base, head) in reviews.items()), since, tip)
+        with self._looking:
+            return self._landings.find((Review(task, base, head) for task, (base, head) in reviews.items()), since, tip)
 
     def drift(self, head: str, since: str, until: str | None = None) -> tuple[tuple[str, ...], tuple[str, ...]]:
         tip = until or self._repository.resolve(self._repository.ref)
@@ -134,13 +138,28 @@ class GitBranches:
         if not result.clean:
             raise Conflict(result.conflicts)
         changes = contents.tree_changes(self._git, onto, result.tree)
+        self._refuse_state(task, changes)
+        return changes
+
+    def _refuse_state(self, task: str, changes: Sequence[tuple[str, str, str | None]]) -> None:
         state = [path for _, _, path in changes if (path or "").startswith(f"{layout.WORKSPACE}/")]
         if state and self._law.state:
             raise Expected(
                 f"{layout.branch(task)} changes {state[0]}: the state of tasks is never landed from a branch",
                 remedy=f"take {layout.WORKSPACE}/ out of the branch",
             )
-        return changes
+
+    def join(self, task: str, head: str, onto: str, message: str, author: Person | None = None) -> str:
+        result = merge(self._git, onto, head)
+        if not result.clean:
+            raise Conflict(result.conflicts)
+        self._refuse_state(task, contents.tree_changes(self._git, onto, result.tree))
+        who = {"GIT_AUTHOR_NAME": author.name, "GIT_AUTHOR_EMAIL": author.email} if author is not None else {}
+        made = self._git.quick(
+            *DURABLE, "commit-tree", result.tree, "-p", onto, "-p", head, "-F", "-",
+            stdin=walk.raw(message), env={**self._identity, **who},
+        )  # fmt: skip
+        return made.text
 
     def remove(self, task: str, proven_in: str) -> bool:
         tip, kept = self.tip(task), self._repository.resolve(layout.review_ref(task))

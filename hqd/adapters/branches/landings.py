@@ -72,9 +72,7 @@ class Landings:
         start = line[-1] if bases <= set(line) else None
         strands = walk.strands(self._git, [review.head for review in reviews], line)
         pairs = [(review.head, strands[review.head].fork or review.base) for review in reviews]
-        edits = walk.differences(
-            self._git, [*pairs, *((review.head, review.base) for review in reviews)], self._beside
-        )
+        edits = walk.differences(self._git, [*pairs, *((review.head, review.base) for review in reviews)], self._beside)
         for number, review in enumerate(reviews):
             strand = strands[review.head]
             self._known[review.task] = _Known(
