@@ -7,11 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from hqd.core.review_text import link, person, where
+from hqd.core.review_text import command, link, person, where
 from hqd.core.review_words import Heard, own_markers, to
 from hqd.model.record import ReviewState
 
 MOST_LISTED = 60
+HEARD = "Heard. What was changed in it since is not: say it anew, in a comment of its own."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ def _wanted(state: ReviewState, heard: Heard, orders: Mapping[str, str], why: Ma
     if state.reminded is not None:
         names = ", ".join(f"@{person(login)}" for login in heard.review.reviewers[:20])
         yield Reply(reminder(state.reminded), f"Still waits for a review{': ' + names if names else ''}.")
-    for item, text in (*orders.items(), *why.items()):
+    for said in heard.items:
+        if said.author.login != heard.me and said.id in state.answered and command(said.body) is not None:
+            yield Reply(to(said.id), orders.get(said.id, HEARD))
+    for item, text in why.items():
         yield Reply(to(item), text)
 
 

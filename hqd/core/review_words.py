@@ -137,14 +137,18 @@ Act = Ordered | Asked | Passed | Followed | LandedThere | Dropped | Stuck
 
 @dataclass(frozen=True, slots=True)
 class Said:
-    """What follows. `act` None: nothing now. `until`: look again then. `waits`: one line, what is missing.
+    """What follows. `act` None: nothing now. `until`: decide again then. `waits`: one line, what is missing.
 
-    `why`: items that ask just that, and have no reply yet. `unheard`: what is shown to people and sent to nobody.
+    `pending`: some check that is waited for is not green. `fresh`: another look is needed (once `until` is over), for
+    what is said meanwhile belongs to it. `why`: items that ask just that, and have no reply yet. `unheard`: what is
+    shown to people and sent to nobody.
     """
 
     act: Act | None = None
     until: datetime | None = None
     waits: str = ""
+    pending: bool = False
+    fresh: bool = False
     why: tuple[str, ...] = ()
     unheard: tuple[str, ...] = ()
 
@@ -164,8 +168,13 @@ def listen(where: State, state: ReviewState, heard: Heard, terms: Terms, now: da
     for look in (_ended, _moved, _words, _checks, _verdict):
         found = look(state, heard, terms, now)
         if found is not None:
-            return replace(found, why=why, unheard=unheard)
-    return Said(waits=_waits(state, heard, terms), why=why, unheard=unheard)
+            return replace(found, pending=_pending(state, heard, terms, now), why=why, unheard=unheard)
+    pending = _pending(state, heard, terms, now)
+    return Said(waits=_waits(state, heard, terms), pending=pending, why=why, unheard=unheard)
+
+
+def _pending(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> bool:
+    return bool(standing(terms.awaited, heard.checks, state.head, state.opened, now).missing)
 
 
 def own_markers(heard: Heard) -> frozenset[str]:
@@ -291,8 +300,9 @@ def _words(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> Sai
     if not fresh and not failed:
         return None
     ready = _settled(fresh, heard, terms, now)
-    if ready is not None:
-        return Said(until=ready, waits=f"{len(fresh)} new comments; more may follow until {ready:%H:%M:%S} UTC")
+    if ready is not None and heard.began < ready:
+        said = f"{len(fresh)} new comments; more may follow until {ready:%H:%M:%S} UTC"
+        return Said(until=ready if now < ready else None, waits=said, fresh=True)
     chosen = [item for item in fresh if not _wrapper(item, fresh)][:MOST_ITEMS]
     items = (*(item.id for item in chosen), *(item.id for item in fresh if _wrapper(item, fresh)), *failed)
     by = ", ".join(dict.fromkeys(person(item.author.login) for item in chosen)) or "the forge's checks"
@@ -316,12 +326,11 @@ def _wrapper(item: ReviewItem, fresh: list[ReviewItem]) -> bool:
 
 
 def _settled(fresh: list[ReviewItem], heard: Heard, terms: Terms, now: datetime) -> datetime | None:
-    """Until when more is waited for; None: what is there may go."""
+    """Until when more is waited for; a look that began later has all that belongs together. None: nothing waits."""
     if not fresh:
         return None
     seen = [heard.first.get(item.id, now) for item in fresh]
-    end = min(max(seen) + terms.debounce, min(seen) + MOST_DEBOUNCES * terms.debounce)
-    return end if now < end else None
+    return min(max(seen) + terms.debounce, min(seen) + MOST_DEBOUNCES * terms.debounce)
 
 
 def approvers(state: ReviewState, heard: Heard) -> tuple[str, ...]:

@@ -110,7 +110,9 @@ def test_what_comes_within_the_debounce_time_goes_together() -> None:
     at = {"comment-1": NOW, "comment-2": NOW + timedelta(seconds=8)}
     early = said(heard(first, second, first=at), now=NOW + timedelta(seconds=11))
     assert (early.act, early.until) == (None, NOW + timedelta(seconds=18))
-    assert asked(heard(first, second, first=at), now=NOW + timedelta(seconds=18)).items == ("comment-1", "comment-2")
+    end = NOW + timedelta(seconds=18)
+    assert said(heard(first, second, first=at), now=end).fresh
+    assert asked(heard(first, second, first=at, began=end), now=end).items == ("comment-1", "comment-2")
 
 
 def test_who_never_stops_writing_does_not_hold_up_what_was_said_first() -> None:
@@ -118,7 +120,7 @@ def test_who_never_stops_writing_does_not_hold_up_what_was_said_first() -> None:
     items = [item(name, "More") for name in at]
     until = NOW + MOST_DEBOUNCES * TERMS.debounce
     assert said(heard(*items, first=at), now=until - timedelta(seconds=1)).act is None
-    assert asked(heard(*items, first=at), now=until).items
+    assert asked(heard(*items, first=at, began=until), now=until).items
 
 
 def test_more_items_than_one_attempt_is_sent_wait_for_the_next() -> None:
@@ -336,7 +338,7 @@ def test_words_and_failed_checks_go_together() -> None:
 
 
 def test_an_approval_waits_for_the_checks() -> None:
-    given = {"land": "on_approval", "awaited": CI}
+    given: dict[str, Any] = {"land": "on_approval", "awaited": CI}
     assert said(heard(approval("r-1"), checks=checks(build=CheckStatus.PASS)), **given).act is None
     green = checks(build=CheckStatus.PASS, lint=CheckStatus.SKIP)
     found = said(heard(approval("r-1"), checks=green), **given).act

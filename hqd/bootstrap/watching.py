@@ -1,0 +1,47 @@
+"""The forge as the daemon follows it, wired: which repositories, by which client, with which clone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hqd.adapters.forges.reviews import ServerForge
+from hqd.adapters.mirror import Mirrors
+from hqd.adapters.secrets import EnvironmentSecrets
+from hqd.bootstrap.opening import Hq, SystemClock
+from hqd.daemon.forge.source import Source, Sources
+from hqd.daemon.forge.watch import Watch
+from hqd.daemon.places import Places
+from hqd.daemon.rulebook import Rulebook
+from hqd.model.duration import seconds
+
+
+def sources_of(hq: Hq, rulebook: Rulebook, places: Places, mirrors: Mirrors, catch_up: Callable[[], object]) -> Sources:
+    """Where reviews are asked about; `catch_up` brings the HQ's main here."""
+
+    def source(repo: str | None) -> Source | None:
+        forge = places(repo).forge
+        if not isinstance(forge, ServerForge):
+            return None
+        if repo is None:
+            branch, descends = rulebook.current.settings.hq.branch, hq.history.descends
+            return Source(forge.server, branch, forge.remote.fetch, catch_up, descends, hq.repository.tip)
+        mirror = mirrors.get(repo)
+
+        def tip() -> str:
+            return mirror.repository.resolve(mirror.main) or ""
+
+        return Source(forge.server, mirror.settings.branch, mirror.fetch, mirror.fetch, mirror.descends, tip)
+
+    return source
+
+
+def watch_of(hq: Hq, rulebook: Rulebook, places: Places, found: EnvironmentSecrets, sources: Sources) -> Watch:
+    """The outside that follows pull requests."""
+    return Watch(
+        sources,
+        places,
+        lambda: seconds(rulebook.current.settings.forge.poll),
+        found.known,
+        SystemClock().now,
+        hq.private,
+    )

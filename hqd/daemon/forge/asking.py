@@ -1,0 +1,299 @@
+"""The thread that asks one forge: what has changed in the repository, and only there, pull request by pull request.
+
+Law: it decides nothing and remembers nothing that could not be asked again. One round costs a list of what changed,
+and looks at single pull requests where something moved. Forges' times are whole seconds, so what moved is looked at
+once more in the next round. What the loop wants said is posted between two rounds, by its marker, hence never twice.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from hqd.core.review_replies import Reply
+from hqd.core.review_words import Heard
+from hqd.daemon.forge.source import Source
+from hqd.errors import ForgeRefused, ForgeUnavailable, HqdError, RemoteRefused, RemoteUnavailable
+from hqd.model.review import Permission, Review, ReviewStatus
+
+MOST_CHECKS = 20
+"""Pull requests of a round that are asked for nothing but their checks, which move no pull request."""
+MOST_LETTERS = 10
+"""Comments that are posted between two rounds: forges want writes to be slow."""
+LONGEST = 600.0
+"""Seconds to the next try at a forge that is in trouble, at most; more only where it says so."""
+RIGHTS_FOR = 300.0
+"""Seconds for which a person's rights are taken as they were."""
+_BLIND = frozenset({"missing"})
+"""Refusals that are about one pull request, where the repository itself can be asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """One pull request that the loop wants to know of. `head`: the commit that is up for review.
+
+    `stamp` is another one whenever the task has moved. `known`: what its `updated` was when nothing was left to do;
+    then no first look is needed. `checks`: the forge's checks matter; `pending`: some are still waited for.
+    """
+
+    task: str
+    number: int
+    head: str
+    stamp: int
+    known: datetime | None = None
+    checks: bool = False
+    pending: bool = False
+    letters: tuple[Reply, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found, with the `stamp` of the wish. `sure`: the look before found the pull request unmoved."""
+
+    task: str
+    number: int
+    stamp: int
+    heard: Heard
+    sure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What could not be asked or done; `number` None: the whole repository."""
+
+    fault: HqdError
+    at: datetime
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A round ended well. `since`: what the next one asks from."""
+
+    at: datetime
+    since: datetime | None
+
+
+Told = Look | Trouble | Round
+
+
+@dataclass(slots=True)
+class _Seen:
+    look: Look
+    updated: datetime
+    again: bool = True
+
+
+class Asker:
+    """`want` and `nudge` from any thread; `deliver` is called from the asker's own. Starts with its first wish.
+
+    `poll`: seconds between two rounds, asked for each. `since`: what an earlier process had asked up to.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        poll: Callable[[], float],
+        deliver: Callable[[Told], None],
+        now: Callable[[], datetime],
+        since: datetime | None = None,
+    ) -> None:
+        self.source = source
+        self._poll, self._deliver, self._now = poll, deliver, now
+        self._since = since
+        self._wants: Mapping[int, Want] = {}
+        self._nudged: set[int | None] = set()
+        self._lock = threading.Lock()
+        self._wake, self._stop = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._seen: dict[int, _Seen] = {}
+        self._rights: dict[str, tuple[Permission, float]] = {}
+        self._posted: set[tuple[int, str]] = set()
+        self._last: list[tuple[int, Reply]] = []
+        self._turn = 0
+        self._failures = 0
+        self._asked = 0  # wishes that a round has to hear
+        self._heard = 0
+
+    def want(self, wants: Mapping[int, Want]) -> None:
+        """All that is wanted now."""
+        with self._lock:
+            if wants == self._wants:
+                return
+            urgent = any(self._is_new(each) for each in wants.values())
+            self._wants = dict(wants)
+            if urgent:
+                self._asked += 1
+                self._wake.set()
+        if wants and self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="hqd-forge", daemon=True)
+            self._thread.start()
+
+    def nudge(self, number: int | None = None) -> None:
+        """Ask now: about one pull request, or everything."""
+        with self._lock:
+            self._nudged.add(number)
+            self._asked += 1
+        self._wake.set()
+
+    def post(self, number: int, letter: Reply) -> None:
+        """A last word on a pull request that is followed no more."""
+        with self._lock:
+            self._last.append((number, letter))
+            self._asked += 1
+        self._wake.set()
+
+    @property
+    def busy(self) -> bool:
+        """A wish that no round has answered yet, well or ill."""
+        return self._thread is not None and self._heard < self._asked
+
+    def close(self) -> None:
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join(2.0)
+
+    def _is_new(self, want: Want) -> bool:
+        """Whether a wish is not to wait for the next round."""
+        before = self._wants.get(want.number)
+        return before is None or before.stamp != want.stamp or bool(set(want.letters) - set(before.letters))
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            with self._lock:
+                wants, nudged, asked = self._wants, self._nudged, self._asked
+                self._nudged = set()
+                self._wake.clear()
+            wait = self._round_and_wait(wants, nudged) if wants or self._last else self._poll()
+            self._heard = asked
+            self._wake.wait(wait)
+
+    def _round_and_wait(self, wants: Mapping[int, Want], nudged: set[int | None]) -> float:
+        """One round; seconds until the next."""
+        try:
+            self._round(wants, nudged)
+            self._post(wants)
+        except (ForgeUnavailable, ForgeRefused) as fault:
+            self._failures += 1
+            self._deliver(Trouble(fault, self._now()))
+            asked = fault.wait if isinstance(fault, ForgeUnavailable) else None
+            poll = self._poll()
+            return max(asked or 0.0, min(poll * 2.0 ** (self._failures - 1), max(LONGEST, poll)))
+        self._failures = 0
+        self._deliver(Round(self._now(), self._since))
+        return self._poll()
+
+    def _round(self, wants: Mapping[int, Want], nudged: set[int | None]) -> None:
+        listed = self.source.server.changed_reviews(self._since)
+        updated = {each.number: each.updated for each in listed}
+        self._seen = {number: seen for number, seen in self._seen.items() if number in wants}
+        due = [
+            number for number, want in wants.items() if None in nudged or number in nudged or self._due(want, updated)
+        ]
+        for number in due:
+            if self._stop.is_set():
+                return
+            self._one(wants[number])
+        self._ask_checks([want for number, want in wants.items() if want.pending and number not in due])
+        if listed:
+            self._since = max([*([self._since] if self._since else []), *(each.updated for each in listed)])
+
+    def _due(self, want: Want, updated: Mapping[int, datetime]) -> bool:
+        seen, moved = self._seen.get(want.number), updated.get(want.number)
+        if seen is None:
+            return want.known is None or self._since is None or (moved is not None and moved != want.known)
+        return seen.again or seen.look.stamp != want.stamp or (moved is not None and moved != seen.updated)
+
+    def _one(self, want: Want) -> None:
+        """One pull request. That it is gone, or hidden, is told of it alone."""
+        try:
+            look, review = self._look(want)
+        except ForgeRefused as fault:
+            if fault.cause not in _BLIND:
+                raise
+            self._deliver(Trouble(fault, self._now(), want.number))
+            return
+        before = self._seen.get(want.number)
+        again = before is None or before.updated != review.updated
+        look = replace(look, sure=not again)
+        self._seen[want.number] = _Seen(look, review.updated, again)
+        self._deliver(look)
+
+    def _look(self, want: Want) -> tuple[Look, Review]:
+        server, began = self.source.server, self._now()
+        review = server.review(want.number)
+        items = server.items(want.number)
+        me = server.login()
+        writers = dict.fromkeys(item.author.login for item in items if item.author.login != me and not item.author.bot)
+        rights = {login: self._permission(login) for login in writers}
+        heard = Heard(review, items, rights, me, began)
+        if want.checks and review.status is ReviewStatus.OPEN:
+            heard = replace(heard, checks=server.checks(review.head))
+        if review.head != want.head:
+            heard = self._compared(heard, want)
+        if review.status is ReviewStatus.MERGED and review.landed is not None:
+            self._catch_up(review.landed, want.number)
+        return Look(want.task, want.number, want.stamp, heard), review
+
+    def _compared(self, heard: Heard, want: Want) -> Heard:
+        """How the forge's head stands to the one that the task has; it is fetched where it is not here."""
+        head, source = heard.review.head, self.source
+        if not source.has(head):
+            self._fetched(source.fetch, want.number)
+        return replace(
+            heard, here=source.has(head), past=source.descends(head, want.head), grown=source.descends(want.head, head)
+        )
+
+    def _catch_up(self, landed: str, number: int) -> None:
+        if not self.source.descends(landed, self.source.main()):
+            self._fetched(self.source.catch_up, number)
+
+    def _fetched(self, fetch: Callable[[], object], number: int) -> None:
+        try:
+            fetch()
+        except (RemoteUnavailable, RemoteRefused) as fault:
+            self._deliver(Trouble(fault, self._now(), number))
+
+    def _permission(self, login: str) -> Permission:
+        known = self._rights.get(login)
+        if known is None or time.monotonic() - known[1] > RIGHTS_FOR:
+            known = (self.source.server.permission(login), time.monotonic())
+            self._rights[login] = known
+        return known[0]
+
+    def _ask_checks(self, waiting: list[Want]) -> None:
+        """The checks of some of those that wait for them, in turn."""
+        open_ones = [want for want in waiting if want.number in self._seen and self._is_open(want.number)]
+        start = self._turn % len(open_ones) if open_ones else 0
+        chosen = (open_ones[start:] + open_ones[:start])[:MOST_CHECKS]
+        self._turn += len(chosen)
+        for want in chosen:
+            seen = self._seen[want.number]
+            checks = self.source.server.checks(seen.look.heard.review.head)
+            if checks != seen.look.heard.checks:
+                heard = replace(seen.look.heard, checks=checks)
+                seen.look = replace(seen.look, heard=heard)
+                self._deliver(seen.look)
+
+    def _is_open(self, number: int) -> bool:
+        return self._seen[number].look.heard.review.status is ReviewStatus.OPEN
+
+    def _post(self, wants: Mapping[int, Want]) -> None:
+        """What the loop wants said; looked at again at once, so that the loop sees that it is there."""
+        while self._last and not self._stop.is_set():
+            number, last = self._last[0]
+            self.source.server.comment(number, last.marker, last.body)
+            self._last.pop(0)
+        left = MOST_LETTERS
+        for want in wants.values():
+            for letter in want.letters:
+                if (want.number, letter.marker) in self._posted or left == 0 or self._stop.is_set():
+                    continue
+                self.source.server.comment(want.number, letter.marker, letter.body)
+                self._posted.add((want.number, letter.marker))
+                self.nudge(want.number)
+                left -= 1
