@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from hqd.adapters.mirror import Mirrors
+from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.opening import Hq
+from hqd.bootstrap.watching import sources_of, watch_of
 from hqd.daemon.outside import Outside
+from hqd.daemon.places import Places
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.teaching import Teaching
 from hqd.ports import Checkout
 
 
-def outsides_of(hq: Hq, rulebook: Rulebook, checkout: Checkout) -> tuple[Outside, ...]:
+def outsides_of(
+    hq: Hq, rulebook: Rulebook, checkout: Checkout, places: Places, mirrors: Mirrors, found: EnvironmentSecrets
+) -> tuple[Outside, ...]:
     """In the order in which a turn asks them."""
-    return (Teaching(hq.history, checkout, rulebook, hq.private),)
+    watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, lambda: None))
+    return (watch, Teaching(hq.history, checkout, rulebook, hq.private))

@@ -129,7 +129,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         cone[0] = (mode, day, _folders(hq.root, tree))
 
     targets = Targets(places, executor, rulebook)
-    outsides = (targets,) if quiet else (targets, *outsides_of(hq, rulebook, checkout))
+    outsides = (targets,) if quiet else (targets, *outsides_of(hq, rulebook, checkout, places, mirrors, found))
     for outside in outsides:
         stack.callback(outside.close)
     parts = Parts(
