@@ -266,7 +266,7 @@ def _startable(
     rules, playbook, step = place_of(task, move, board, now)
     agent = move.agent or step.agent
     try:
-        group = group_of(task, playbook, now)
+        group = group_of(task, playbook, board, now)
     except ExpressionFault as fault:
         return Park(ParkReason.EXPRESSION, f"concurrency.group: {fault.message}")
     held = holds_on(board, task, rules, playbook, step, agent)

@@ -24,7 +24,7 @@ def task_facts(task: Task) -> dict[str, Any]:
         "title": task.document.title,
         "text": task.document.text,
         "tags": list(header.tags),
-        "repo": header.repo,
+        "repo": task.cursor.repo or header.repo,
         "playbook": task.cursor.playbook or header.playbook,
         "branch": branch(task.id),
         "priority": header.priority,

@@ -15,6 +15,7 @@ from hqd.core.expressions import compile_expression, compile_text
 from hqd.core.facts import facts
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park, Wait
 from hqd.core.needs import unmet
+from hqd.core.place import repo_of
 from hqd.core.program import acted, may_have_acted
 from hqd.core.recovery import after_failure, go_back, over_budget
 from hqd.core.routing import choose
@@ -275,11 +276,13 @@ def _feedback(route: Route, step: Step, known: dict[str, object], task: Task) ->
     )
 
 
-def group_of(task: Task, playbook: Playbook, now: datetime) -> str | None:
+def group_of(task: Task, playbook: Playbook, board: Board, now: datetime) -> str | None:
     """The concurrency group of a task, rendered. Raises ExpressionFault."""
     if playbook.concurrency is None:
         return None
-    return compile_text(playbook.concurrency.group).render(facts(task, {}, now))
+    known = facts(task, board.values, now, kin=board.known)
+    known["task"] = {**known["task"], "repo": repo_of(task, playbook)}
+    return compile_text(playbook.concurrency.group).render(known)
 
 
 def next_label(task: Task, event: Event, board: Board, now: datetime) -> str:

@@ -24,28 +24,18 @@ class Later:
     values: Callable[[Any], bool] = lambda value: True
 
 
-_CONTEXTS: tuple[tuple[File, tuple[str, ...]], ...] = (("settings", ()), ("playbook", ()), ("playbook", ("steps", "*")))
-
 NOT_IN_FORCE: tuple[Later, ...] = (
     Later("settings", ("hq", "hosts"), "several hosts on one HQ", lambda value: value == "many"),
     Later("settings", ("hq", "fetch"), "following origin"),
     Later("settings", ("hq", "push"), "pushing to origin"),
     Later("settings", ("forge", "kind"), "forges other than local", lambda value: value != "local"),
     Later("settings", ("webhook",), "webhooks from a forge"),
-    Later("settings", ("repos",), "work on other repositories"),
     Later("settings", ("audit",), "audits"),
-    *(
-        Later(file, (*prefix, "context", "*", key), what)
-        for file, prefix in _CONTEXTS
-        for key, what in (("decisions", "decisions as context"),)
-    ),
-    Later("playbook", ("repo",), "work on other repositories"),
     Later("playbook", ("experiment",), "experiments"),
     Later("playbook", ("audit",), "audits"),
     Later("playbook", ("steps", "*", "review", "sample"), "reviews of a sample only"),
     Later("playbook", ("steps", "*", "review", "risk"), "reviews by risk"),
     Later("playbook", ("steps", "*", "review", "remind"), "reminders of a review"),
-    Later("task", ("repo",), "work on other repositories"),
 )
 
 

@@ -14,6 +14,7 @@ from hqd.core.dead_routes import holds_always, never
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
 from hqd.core.globs import leaves
 from hqd.core.recovery import UNMOVED
+from hqd.core.repository_rules import repo_faults, repository_faults
 from hqd.core.schedule import parse, zone_of
 from hqd.core.typed import check_schema, schema_of
 from hqd.model.gate import GateSpec
@@ -75,6 +76,8 @@ def _settings(rules: Rules) -> Iterator[Problem]:
         if silent and agent.price is None:
             message = "tells neither cost nor tokens: only attempts and time bound it"
             yield fault(("agents", name), message, 'let it answer with parser = "json"', ProblemLevel.WARNING)
+    for name, repository in settings.repos.items():
+        yield from repository_faults(repository, ("repos", name), path)
     for index, rule in enumerate(settings.context):
         yield from _context_rule(rule, ("context", index), path)
     yield from settings_expressions(settings, path)
@@ -89,6 +92,7 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
         uses += [(("steps", index, "gates"), step.gates), (("steps", index, "gates_before"), step.gates_before)]
     for place, gates in uses:
         yield from _gate_uses(gates, rules, path, place)
+    yield from repo_faults(playbook, rules.settings, rules.settings_path, path)
     if playbook.on_fail is not None:
         yield from _ladder(playbook.on_fail, ("on_fail",), path, rules.settings, playbook, None)
     for failure, rungs in playbook.on.items():
