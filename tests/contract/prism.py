@@ -1,4 +1,4 @@
-"""GitHub's own OpenAPI description as judge: Prism's proxy stands between the adapter and the fake forge.
+"""A forge's own API description as judge: Prism's proxy stands between the adapter and the fake forge.
 
     adapter -> front -> Prism -> back -> fake of the present test
 
@@ -39,6 +39,8 @@ class Judge:
     fake: str = ""  # the address of the present test's fake
     prism: str = ""
     front: str = ""
+    prefix: str = ""  # of addresses that the fake gives (the next page), which is no part of the described paths
+    nulls: bool = True  # False: the description is of OpenAPI 2, which has no null; the forge writes it all the same
 
     def address(self, server: Any) -> str:
         """Where the adapter of a test with this fake shall go."""
@@ -53,6 +55,21 @@ class Judge:
         if _VIOLATION in str(told.get("type", "")):
             faults = [str(each) for each in told.get("validation", ())] or [str(told.get("detail", ""))]
             self.violations += [f"{method} {path}: {told.get('title')}: {fault}" for fault in faults]
+
+
+def _without_nulls(payload: bytes) -> bytes:
+    """An answer in which what is null is left out."""
+    if not payload.startswith((b"{", b"[")):
+        return payload
+
+    def mended(value: Any) -> Any:
+        if isinstance(value, list):
+            return [mended(each) for each in value]
+        if isinstance(value, dict):
+            return {key: mended(each) for key, each in value.items() if each is not None}
+        return value
+
+    return json.dumps(mended(json.loads(payload))).encode()
 
 
 class _Forwarder(ThreadingHTTPServer):
@@ -79,9 +96,12 @@ class _Conversation(BaseHTTPRequestHandler):
         there = urlsplit(judge.prism if to_prism else judge.fake)
         connection = http.client.HTTPConnection(there.hostname or "", there.port, timeout=60)
         headers = {name: value for name, value in self.headers.items() if name.lower() not in _HOP}
-        connection.request(self.command, self.path, body or None, headers)
+        path = self.path.removeprefix(judge.prefix) if to_prism else self.path
+        connection.request(self.command, path, body or None, headers)
         answer = connection.getresponse()
         payload = answer.read()
+        if not (self.server.to_prism or judge.nulls):
+            payload = _without_nulls(payload)
         if to_prism:
             judge.note(self.command, self.path, answer, payload)
         self.send_response_only(answer.status)
@@ -98,12 +118,12 @@ class _Conversation(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def judge(home: Path, log: Path) -> Iterator[Judge]:
-    """`home`: the folder in which npm has put Prism and the description."""
+def judge(home: Path, description: Path, log: Path) -> Iterator[Judge]:
+    """`home`: the folder in which npm has put Prism; `description`: OpenAPI 2 or 3."""
     found = Judge()
     with _serving(found, to_prism=True) as front, _serving(found, to_prism=False) as back:
         found.front = front
-        with _prism(home, back, log) as found.prism:
+        with _prism(home, description, back, log) as found.prism:
             yield found
 
 
@@ -122,11 +142,10 @@ def _serving(found: Judge, *, to_prism: bool) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _prism(home: Path, upstream: str, log: Path) -> Iterator[str]:
+def _prism(home: Path, description: Path, upstream: str, log: Path) -> Iterator[str]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    description = home / "node_modules/@octokit/openapi/generated/api.github.com.json"
     program = home / "node_modules/.bin/prism"
     argv = [str(program), "proxy", "--errors", "-h", "127.0.0.1", "-p", str(port), str(description), upstream]
     with log.open("wb") as output:

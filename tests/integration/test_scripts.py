@@ -50,8 +50,9 @@ def run(checkout: Path, script: str, **env: str) -> subprocess.CompletedProcess[
     )
 
 
-def test_without_node_the_forge_contract_is_skipped_in_so_many_words(checkout: Path, tmp_path: Path) -> None:
-    done = run(checkout, "forge-contract", PATH=path_with(tmp_path))
+@pytest.mark.parametrize("script", ["forge-contract", "cli-agents"])
+def test_without_node_what_needs_it_is_skipped_in_so_many_words(script: str, checkout: Path, tmp_path: Path) -> None:
+    done = run(checkout, script, PATH=path_with(tmp_path))
     assert done.returncode == 0
     assert done.stdout.startswith("skipped: node is not installed")
 
