@@ -147,8 +147,8 @@ def _judge(
     )
     if isinstance(found, Landed):
         draft.happen(task, landed_event(task, found.commit, "git", Via.GIT, now))
-    elif task.state is not State.REVIEW:
-        return
+    elif task.state is not State.REVIEW or review.number is not None:
+        return  # what becomes of a pull request's branch, its forge says
     elif isinstance(found, Moved):
         _update(draft, task, review.model_copy(update={"head": found.tip, "gone_since": None}), now, "new commits")
     elif isinstance(found, Gone):

@@ -8,6 +8,7 @@ from hqd.gates import (
     code,
     command,
     composite,
+    forge,
     judgement,
     likeness,
     presence,
@@ -37,6 +38,7 @@ KINDS: Mapping[str, GateKind] = {
         safety,
         judgement,
         composite,
+        forge,
     )
     for kind in group.KINDS
 }
