@@ -1,6 +1,6 @@
-"""What a task may have come to after the first decision that differs: attempts and dollars, lowest and highest. Pure.
+"""What a task may have come to after the first thing that differs: attempts and dollars, lowest and highest. Pure.
 
-The lowest is the least that the differing decision itself asks for. The highest is what the caps of the round leave,
+The lowest is the least that the decision itself asks for. The highest is what the caps of the round leave,
 at the dearest attempt that was ever recorded; what a person would have done after a park is in neither.
 """
 
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park
 from hqd.core.recovery import cost_cap
-from hqd.core.replay.walk import Walked
+from hqd.core.replay.walk import Differs
 from hqd.model.board import Rules, Task
 from hqd.model.playbook import Playbook
 from hqd.model.record import Event, EventKind
@@ -59,13 +59,11 @@ def spent(events: Sequence[Event]) -> tuple[int, float]:
     return len(ends), round(sum(event.usage.cost or 0.0 for event in ends if event.usage is not None), 6)
 
 
-def rest(walked: Walked, events: Sequence[Event], known: Prices) -> Rest:
-    """Of a task that differs: what was recorded from there on, and between what it may have been."""
-    recorded = spent(events[walked.position :])
-    move = walked.differs.move if walked.differs is not None else None
-    low = _least(move, known)
-    high = _most(move, walked.new, walked.rules, known)
-    return Rest(recorded, low, (max(low[0], high[0]), max(low[1], high[1])))
+def rest(differs: Differs, events: Sequence[Event], known: Prices) -> Rest:
+    """Of a task from a difference on: what was recorded, and between what it may have been."""
+    low = _least(differs.move, known)
+    high = _most(differs.move, differs.task, differs.rules, known)
+    return Rest(spent(events[differs.position :]), low, (max(low[0], high[0]), max(low[1], high[1])))
 
 
 def _least(move: Move | None, known: Prices) -> tuple[int, float]:
@@ -75,8 +73,8 @@ def _least(move: Move | None, known: Prices) -> tuple[int, float]:
     return 1, known.get(agent, known.get(None, (0.0, 0.0)))[0]
 
 
-def _most(move: Move | None, task: Task | None, rules: Rules | None, known: Prices) -> tuple[int, float]:
-    if isinstance(move, Park | End | Land) or task is None or rules is None:
+def _most(move: Move | None, task: Task, rules: Rules, known: Prices) -> tuple[int, float]:
+    if isinstance(move, Park | End | Land):
         return 0, 0.0
     playbook = rules.playbooks.get(task.cursor.playbook or "")
     if playbook is None:

@@ -2,8 +2,9 @@
 
 Two boards go along: one under the rules that were in force, which tells which recorded events were decisions of those
 rules, and one under the others. What was no decision (a person's word, a crash, a lost remote) happens on both.
-What an agent answered is taken as recorded for as long as it would have been asked the very same; from the first
-difference on nothing is exact, and `bounds.py` says what it may have come to.
+What an agent answered is exact for as long as it would have been asked the very same. From the first question that
+differs on, recorded answers only stand in (`asked`); at the first decision that differs nothing is recorded any more
+(`differs`). `bounds.py` says what may have come after the first of both.
 """
 
 from __future__ import annotations
@@ -60,7 +61,11 @@ class World:
 
 @dataclass(frozen=True, slots=True)
 class Differs:
-    """The first decision that differs: at record `n`, what was decided, what would be, and why."""
+    """A difference: at record `n`, what was decided, what would be, and why.
+
+    `move` None: what would follow is not known at all. `task`, `rules`: as they would be just before it. `position`:
+    how many events came before it.
+    """
 
     n: int
     at: datetime
@@ -68,23 +73,29 @@ class Differs:
     was: str
     would_be: str
     why: str
-    move: Move | None  # None: what would follow is not known at all
+    move: Move | None
+    task: Task
+    rules: Rules
+    position: int
 
 
 @dataclass(slots=True)
 class Walked:
-    """How far a task could be followed. `new`: the task under the other rules, just before it differs."""
+    """How far a task could be followed."""
 
     task: str
     same: int = 0  # decisions that are the same
     outside: int = 0  # recorded by hqd, and not what the rules of then decide: the world's doing, or another hqd
     rerun: int = 0  # verdicts of gates that were made anew
     unjudged: set[str] = field(default_factory=set)
-    differs: Differs | None = None
+    asked: Differs | None = None  # the first question to an agent that differs
+    differs: Differs | None = None  # the first decision that differs
     ends: str | None = None  # why it is not followed to its end, where nothing differs
-    new: Task | None = None
-    rules: Rules | None = None
-    position: int = 0  # how many events are exact
+
+    @property
+    def first(self) -> Differs | None:
+        """Where it is exact up to."""
+        return self.asked or self.differs
 
 
 def walk(past: Past, world: World) -> Walked:
@@ -104,21 +115,20 @@ class _Walk:
         self.old = self.new = bare(past.task)
         self.found = Walked(past.task.id)
         self.pins = _pins(past.events)
+        self.position = 0
 
     def go(self) -> Walked:
         for place, event in enumerate(self.events):
-            self.found.position = place
+            self.position = place
             try:
                 if not self._follow(place, event):
                     break
             except IllegalTransition as fault:
                 self.found.ends = f"record {self.old.n + 1} cannot be followed: {fault.message}"
                 break
-            except Unknowable as fault:
-                self._differ(event, _said(event), "goes on", str(fault), None)
+            except KeyError as fault:
+                self.found.ends = f"at record {self.old.n + 1}: {fault.args[0] if fault.args else fault}"
                 break
-            self.found.position = place + 1
-        self.found.new = self.new
         return self.found
 
     def _follow(self, place: int, event: Event) -> bool:
@@ -130,7 +140,6 @@ class _Walk:
             self._happen(event, event)
             return True
         old_rules, new_rules = self.world.old(pin), self.world.new(pin)
-        self.found.rules = new_rules
         if event.event in DECIDED and event.via is None:
             decided = self._decided(event, old_rules, new_rules)
             if decided is None:
@@ -161,13 +170,12 @@ class _Walk:
             return None
         other = next_move(self.new, _board(self.new, new_rules, self.world.values), event.at)
         if not _fits(other, event, self.new, new_rules):
-            self._differ(event, _said(event), words(other), _why(moved, other), other)
+            self.found.differs = self._difference(event, words(other), _why(moved, other), other, new_rules)
             return None
-        if event.event is EventKind.CLAIMED:
+        if event.event is EventKind.CLAIMED and self.found.asked is None:
             why = self._asked_otherwise(event, old_rules, new_rules)
             if why:
-                self._differ(event, _said(event), words(other), why, other)
-                return None
+                self.found.asked = self._difference(event, words(other), why, other, new_rules)
         self.found.same += 1
         return _as_decided(event, other, new_rules)
 
@@ -185,8 +193,9 @@ class _Walk:
             return f"agent {agent} is set up otherwise"
         return ""
 
-    def _differ(self, event: Event, was: str, would_be: str, why: str, move: Move | None) -> None:
-        self.found.differs = Differs(self.old.n + 1, event.at, event.step, was, would_be, why, move)
+    def _difference(self, event: Event, would_be: str, why: str, move: Move | None, rules: Rules) -> Differs:
+        n, was = self.old.n + 1, _said(event)
+        return Differs(n, event.at, event.step, was, would_be, why, move, self.new, rules, self.position)
 
     # -- ends of attempts -------------------------------------------------------------------------------------
 
@@ -197,21 +206,26 @@ class _Walk:
             self._happen(event, event)
             return True
         if event.event is EventKind.REVIEW_OPENED:
-            return self._opened(event, old, new)
-        again = regated(event, old, new, self._judge(event))
+            return self._opened(event, old, new, new_rules)
+        try:
+            again = regated(event, old, new, self._judge(event))
+        except Unknowable as fault:
+            self.found.differs = self._difference(event, "goes on", str(fault), None, new_rules)
+            return False
         self.found.rerun += again.rerun
         self.found.unjudged.update(again.unjudged)
         self._happen(event, again.event)
         return True
 
-    def _opened(self, event: Event, old: Sequence[GateSpec], new: Sequence[GateSpec]) -> bool:
+    def _opened(self, event: Event, old: Sequence[GateSpec], new: Sequence[GateSpec], rules: Rules) -> bool:
         """A review that was opened: its gates had held, and may not hold now."""
         passed = event.model_copy(update={"event": EventKind.FINISHED, "outcome": Outcome.PASSED})
         again = regated(passed, old, new, self._judge(event))
         self.found.rerun += again.rerun
         self.found.unjudged.update(again.unjudged)
         if again.event.outcome is not Outcome.PASSED:
-            self._differ(event, _said(event), "the review is not opened", again.event.message or "", None)
+            why = again.event.message or ""
+            self.found.differs = self._difference(event, "the review is not opened", why, None, rules)
             return False
         self._happen(event, event)
         return True
