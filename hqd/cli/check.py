@@ -16,10 +16,12 @@ from hqd.cli.edits import FolderReader, left_alone
 from hqd.cli.faults import facts, inbox_faults
 from hqd.codec import layout
 from hqd.codec.config import Config
+from hqd.codec.decision import place_of
 from hqd.codec.playbook import read_playbook
 from hqd.codec.schemas import schemas
 from hqd.core.rules import Rules, check_rules
 from hqd.daemon import intake
+from hqd.daemon.decisions import on_disk, problems_of
 from hqd.errors import EXIT_FAILURE, EXIT_OK, Expected, Usage
 from hqd.model.playbook import Playbook
 from hqd.model.problem import Problem, ProblemLevel, spell
@@ -44,7 +46,7 @@ class Checking:
         root = _root_of(place)
         if root is None:
             return [problem for file in _files(place) for problem in self._lone(file)]
-        found = self._tasks(root, place)
+        found = [*self._tasks(root, place), *self._settled(root, place)]
         if _touches(place, root):
             found += [problem for problem in self._report(root).problems if _under(root / problem.path, place)]
             self.looked.update(file for file in _files(place) if _is_configuration(file, root))
@@ -68,6 +70,16 @@ class Checking:
             found += unusable if data is None else [*check_file(path, data, config, self.check_gate)]
             found += [] if data is None else [each for each in inbox_faults(root, path, limit) if _is_secret(each)]
         return found
+
+    def _settled(self, root: Path, place: Path) -> list[Problem]:
+        """What is wrong with the decisions at or below `place`; each is checked beside all others."""
+        folder = root / layout.DECISIONS
+        if not (_under(folder, place) or _under(place, folder)):
+            return []
+        files = [file for file in _files(folder) if place_of(file.relative_to(root).as_posix()) and _under(file, place)]
+        self.looked.update(files)
+        found = problems_of(on_disk(FolderReader(root)), self.check_gate)
+        return [problem for problem in found if _under(root / problem.path, place)]
 
     def _lone(self, file: Path) -> list[Problem]:
         """A file outside any HQ: checked by itself."""
@@ -174,7 +186,8 @@ def _is_configuration(file: Path, root: Path) -> bool:
 
 def _task_files(root: Path, place: Path) -> Iterator[Path]:
     if place.is_file() or place.is_symlink():
-        if place.suffix == ".md" and not _is_configuration(place, root):
+        plain = not _is_configuration(place, root) and not place_of(place.relative_to(root).as_posix())
+        if place.suffix == ".md" and plain:
             yield place
         return
     for state in sorted(OPEN_STATES | {State.INBOX}):

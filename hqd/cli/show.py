@@ -69,10 +69,22 @@ def facts(seen: View, story: Told, attempt: int | None = None, step: str | None 
         line = _row(story.id, story.state, story.document, last.cursor, last.message) if last is not None else {}
     records = [record_facts(story, record, commits.get(record.n)) for record in _chosen(story, attempt, step)]
     outputs = last_outputs(story)
+    settled = decisions_of(seen, story)
     return {
-        **line, "path": story.path, "text": story.document.text, "outputs": outputs,
+        **line, "path": story.path, "text": story.document.text, "outputs": outputs, "decisions": settled,
         "unreadable": list(story.unreadable), "records": records,
     }  # fmt: skip
+
+
+def decisions_of(seen: View, story: Told) -> list[dict[str, Any]]:
+    """What the task has settled: decisions that were filed when its work was accepted."""
+    settled = seen.live.settled
+    all_of_them = [(each, "") for each in settled.active] + list(settled.inactive)
+    return [
+        {"id": each.decision.id, "title": each.decision.title, "path": each.path, "in_force": not why, "why": why}
+        for each, why in sorted(all_of_them, key=lambda pair: pair[0].decision.id)
+        if each.decision.task == story.id
+    ]
 
 
 def last_outputs(story: Told) -> dict[str, str]:
@@ -144,6 +156,8 @@ def _print(seen: View, story: Told, attempt: int | None, step: str | None) -> No
         if cursor.landed is not None:
             body.append(["landed", cursor.landed[:12]])
         body += [["output", f"{name}: {path}"] for name, path in last_outputs(story).items()]
+    for each in decisions_of(seen, story):
+        body.append(["settled", f"{each['id']}: {each['title']}" + (f" ({each['why']})" if each["why"] else "")])
     terminal.rows((), body)
     if attempt is None and step is None and story.document.text.strip():
         terminal.say()

@@ -77,6 +77,16 @@ def write_decision(decision: Decision) -> bytes:
     return (write_front_matter(values) + _body(title, said, why)).encode("utf-8", "replace")
 
 
+def decision_text(data: bytes, path: str) -> str:
+    """What an agent is told of a decision; empty for a file that holds none."""
+    decision, _problems = read_decision(data, path)
+    if decision is None:
+        return ""
+    why = f"\nWhy: {decision.why.strip()}\n" if decision.why.strip() else ""
+    title = "" if decision.decision.strip() == decision.title else f"{decision.title}\n\n"
+    return f"{title}{decision.decision.strip()}\n{why}"
+
+
 def _body(title: str, said: str, why: str) -> str:
     return f"# {title}\n\n{said}\n" + (f"\n## Why\n\n{why}\n" if why else "")
 

@@ -55,6 +55,9 @@ class Settled:
         return tuple(each.decision for each in self.active)
 
 
+NOTHING = Settled()
+
+
 def settle(filed: Iterable[Filed]) -> Settled:
     """Which of the decisions of a tree are in force, and what a person has to mend among them."""
     known: dict[str, Filed] = {}

@@ -5,8 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 
 from hqd.codec.decision import place_of, read_decision
+from hqd.codec.document import read_document
 from hqd.codec.layout import DECISIONS
 from hqd.core.decisions import Filed, Settled, settle
 from hqd.daemon.rulebook import Reader
@@ -62,8 +64,7 @@ class Decisions:
             problems += wrong
             if decision is not None:
                 found.append(Filed(decision, path, entry.id))
-        settled = settle(found)
-        return Settled(settled.active, settled.inactive, (*problems, *settled.problems))
+        return _with(settle(found), problems, tree)
 
     def _file(self, tree: Tree, path: str, blob: str, mode: str) -> tuple[Decision | None, tuple[Problem, ...]]:
         with self._lock:
@@ -100,8 +101,17 @@ def on_disk(reader: Reader) -> Settled:
         problems += wrong
         if decision is not None:
             found.append(Filed(decision, path, entry.id))
-    settled = settle(found)
-    return Settled(settled.active, settled.inactive, (*problems, *settled.problems))
+    return _with(settle(found), problems, reader)
+
+
+def _with(settled: Settled, problems: list[Problem], reader: Reader) -> Settled:
+    """With the problems of single files too; all of them with the line of their key."""
+    return replace(settled, problems=(*problems, *(_placed(each, reader) for each in settled.problems)))
+
+
+def _placed(problem: Problem, reader: Reader) -> Problem:
+    document = read_document(reader.read(problem.path) or b"", problem.path)
+    return problem.at(document.line(problem.place))
 
 
 def problems_of(settled: Settled, check_gate: CheckGate) -> tuple[Problem, ...]:
@@ -110,10 +120,8 @@ def problems_of(settled: Settled, check_gate: CheckGate) -> tuple[Problem, ...]:
     for each in settled.active:
         if each.decision.check is not None:
             remedy = "mend it: until then this decision is checked by nobody"
-            found += [
-                Problem(each.path, 0, "check", f"this check cannot run: {wrong}", remedy, place=("check",))
-                for wrong in check_gate(each.decision.check)
-            ]
+            faults = [f"this check cannot run: {wrong}" for wrong in check_gate(each.decision.check)]
+            found += [Problem(each.path, 0, "check", fault, remedy, place=("check",)) for fault in faults]
     return tuple(found)
 
 

@@ -49,7 +49,8 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
     """What this attempt is sent. Raises MissingContext, ExpressionFault."""
     tree, own = means.history.tree(job.snapshot), means.history.tree(job.commit)
     bare = parts(job, means.history, own)
-    found = collect(job, tree, bare.facts, means.library, means.similar, outputs=not bare.names_outputs)
+    settled, placed = means.decisions.of(tree), bare.names_outputs
+    found = collect(job, tree, bare.facts, means.library, means.similar, outputs=not placed, settled=settled)
     limits = (job.rules.settings.limits, job.playbook.limits, job.step.limits)
     limit = min((each.context_tokens for each in limits if each.context_tokens is not None), default=None)
     budget = budget_of(job.settings, limit, counted=means.count is not None)

@@ -6,12 +6,13 @@ translation from TOML, with line numbers, in `codec/playbook.py`.
 
 from __future__ import annotations
 
+from datetime import date
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
-from hqd.model.duration import Duration
+from hqd.model.duration import Duration, seconds
 from hqd.model.gate import GateSpec
 from hqd.model.value import Value
 
@@ -49,13 +50,30 @@ class Route(Value):
     then: str = "human"
 
 
+def _date_or_duration(text: str) -> str:
+    """`2026-01-31`, or `90d`: so long before the attempt. Raises ValueError."""
+    if text[:4].isdigit():
+        date.fromisoformat(text)
+    else:
+        seconds(text)
+    return text
+
+
+class DecisionChoice(Value):
+    """Which decisions: with one of these tags, and of one of these playbooks; neither: those in scope."""
+
+    tags: tuple[str, ...] = ()
+    playbooks: tuple[str, ...] = ()
+    since: Annotated[str, BeforeValidator(str), AfterValidator(_date_or_duration)] | None = None
+
+
 class ContextRule(Value):
     """Which documents an attempt is given. One kind of source each; `exclude` or `quarantine` alone: for every rule."""
 
     include: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
     children: tuple[str, ...] | bool | None = None
-    decisions: dict[str, Any] | None = None
+    decisions: DecisionChoice | bool | None = None
     similar: int | None = Field(default=None, ge=0, le=50)
     lessons: bool | None = None
     when: str | None = None

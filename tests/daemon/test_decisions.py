@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from hqd.cli.call import Call
+from hqd.cli.check import check
+from hqd.cli.show import show
 from hqd.codec.decision import read_decision
 from hqd.model.decision import Decision
 from hqd.model.failure import Failure, ParkReason
 from hqd.model.gate import GateStatus
 from tests.daemon.headquarters import GENERAL, SETTINGS, Headquarters, make, only, settle
+from tests.daemon.test_context import manifests, prompt, rebuilt
 
 PICKED = SETTINGS.replace(
     'answers = "answers.jsonl"',
@@ -157,7 +162,7 @@ def test_what_contradicts_a_decision_is_parked_with_both_texts_until_a_person_ch
         assert hq.ask(loop, "retry", task.id).ok
         settle(loop)
         assert not loop.live.tasks
-        assert [each.id for each in loop.live.settled.decisions] == [decisions(hq)[1].id]
+        assert [each.decision for each in loop.live.settled.decisions] == ["Every length is given in feet."]
     events = hq.events(task.id)
     assert events.count("finished") == 1, "nothing is done again"
     assert events[-1] == "done"
@@ -218,3 +223,55 @@ def test_a_persons_decision_counts_and_one_that_cannot_run_is_named_and_stops_no
     failed = hq.records(task_of(hq, "two"))[-2]
     assert [result.name for result in failed.gates if result.stops] == ["decision:tone"]
     assert "(We are polite; a person, commit " in failed.findings[0].text
+
+
+def test_decisions_are_sent_newest_topic_first_and_never_two_answers_to_one_question(hq: Headquarters) -> None:
+    rule = 'context = [{ decisions = { tags = ["voice"] } }]\n'
+    hq.write("playbooks/general.toml", LAX.replace('agent = "worker"\n', 'agent = "worker"\n' + rule))
+    folder = "workspace/decisions"
+    for name, header, text in (
+        ("old", "topic: tone\ntags: [voice]\nat: 2026-01-01", "# Formal\n\nWe are formal."),
+        (
+            "new",
+            "topic: Tone\ntags: [voice]\nat: 2026-02-01",
+            "# Friendly\n\nWe are friendly.\n\n## Why\n\nIt works.",
+        ),
+        ("first", "topic: names\ntags: [voice]", "# Names\n\nFirst names."),
+        ("second", "topic: names\ntags: [voice]\nsupersedes: [first]", "# Names\n\nFamily names."),
+        ("gone", "tags: [voice]\nstatus: withdrawn", "# Gone\n\nNothing."),
+        ("other", "tags: [money]", "# Price\n\nIt is dear."),
+    ):
+        hq.write(f"{folder}/{name}.md", f"---\n{header}\n---\n{text}\n")
+    hq.answers({"answer": "three good words"})
+    hq.commit()
+    work(hq, "one.md")
+    task = task_of(hq, "one")
+    (manifest,) = manifests(hq, task)
+    said = {each["source"].rsplit("/", 1)[-1]: (each["status"], each["why"]) for each in manifest["sources"]}
+    assert {name: status for name, (status, _why) in said.items()} == {
+        "new.md": "kept", "second.md": "kept", "old.md": "dropped", "first.md": "dropped", "gone.md": "dropped"
+    }  # fmt: skip
+    assert "answers the same question (tone), and is newer" in said["old.md"][1]
+    assert said["first.md"][1] == "superseded by second"
+    assert said["gone.md"][1] == "it is withdrawn"
+    sent = next(prompt(hq, record) for record in hq.records(task) if record.prompt)
+    assert "We are friendly.\n\nWhy: It works." in sent
+    assert "formal" not in sent
+    assert rebuilt(hq, task) == 1
+
+
+def test_check_and_show_name_decisions(hq: Headquarters, capsys: pytest.CaptureFixture[str]) -> None:
+    """By file, line and key; beside the task that settled them."""
+    work(hq, "three.md")
+    task, (decision,) = task_of(hq, "three"), decisions(hq)
+    hq.write("workspace/decisions/feet.md", "---\ntitle: Feet\ntopic: UNITS\n---\nIn feet.\n")
+    hq.write("workspace/decisions/loose.md", "---\ncheck: {kind: nonsense}\n---\n# Loose\n")
+    call = Call(hq.env, hq.root)
+    assert check(call, (), as_json=False, schema_folder=None) == 1
+    said = capsys.readouterr().out
+    assert "topic: contradicts feet on the topic 'units'" in said
+    assert "workspace/decisions/loose.md: check: this check cannot run: kind: there is no gate kind" in said
+    assert "workspace/decisions/loose.md:1: topic: warning: no topic" in said
+    assert show(call, task, as_json=True, attempt=None, file=None, step=None) == 0
+    (row,) = json.loads(capsys.readouterr().out)["decisions"]
+    assert (row["id"], row["in_force"]) == (decision.id, True)

@@ -81,6 +81,8 @@ def choose(
     required document that cannot be sent.
     """
     chosen, dropped = _united(candidates, without)
+    two_voices, chosen = _one_voice(chosen)
+    dropped += two_voices
     texts = {each.source: _required_text(each, load) for each in chosen if each.required}
     same, chosen = _same_blobs(chosen)
     dropped += same
@@ -200,6 +202,21 @@ def _united(candidates: Sequence[Candidate], without: Collection[str]) -> tuple[
         else:
             best[each.source] = each
     return list(best.values()), dropped
+
+
+def _one_voice(chosen: Sequence[Candidate]) -> tuple[list[Document], list[Candidate]]:
+    """Of several answers to one question the newest is sent; never two, which may say different things."""
+    newest: dict[str, Candidate] = {}
+    for each in chosen:
+        known = newest.get(each.topic)
+        if each.topic and (known is None or (each.moment, each.source) > (known.moment, known.source)):
+            newest[each.topic] = each
+    dropped = [
+        _left_out(each, f"{newest[each.topic].source} answers the same question ({each.topic}), and is newer")
+        for each in chosen
+        if newest.get(each.topic, each) is not each
+    ]
+    return dropped, [each for each in chosen if newest.get(each.topic, each) is each]
 
 
 def _same_blobs(chosen: Sequence[Candidate]) -> tuple[list[Document], list[Candidate]]:

@@ -8,9 +8,9 @@ from enum import IntEnum
 from typing import Literal
 
 Status = Literal["kept", "cut", "dropped"]
-Form = Literal["whole", "body", "index", "lesson"]
+Form = Literal["whole", "body", "index", "lesson", "decision"]
 """How a blob becomes text: as it is, without its front matter, as one line that says what is in it; of a lesson, what
-it tells agents."""
+it tells agents; of a decision, what was decided and why."""
 
 
 class Layer(IntEnum):
@@ -45,6 +45,8 @@ class Candidate:
     score: float | None = None
     problem: str | None = None
     quarantine: bool = False
+    topic: str = ""  # the question that it answers: of two answers to one question only one is sent
+    moment: str = ""  # since when it holds, ISO 8601; of two answers the newer counts
 
     @property
     def result(self) -> bool:

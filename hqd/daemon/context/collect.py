@@ -15,11 +15,13 @@ from typing import Any
 
 from hqd.core import globs
 from hqd.core.context.source import Candidate, Layer
+from hqd.core.decisions import NOTHING, Settled
 from hqd.core.expressions import compile_expression, compile_text
 from hqd.core.lesson_rules import within_cap
 from hqd.core.lesson_scope import scoped, tells
 from hqd.daemon.context.library import Library
 from hqd.daemon.context.native import Scope, native, reads
+from hqd.daemon.context.settled import decided
 from hqd.daemon.job import Job
 from hqd.errors import ExpressionFault
 from hqd.model.gate import LESSON_GATE
@@ -60,9 +62,18 @@ class Ruled:
 
 
 def collect(
-    job: Job, tree: Tree, known: Mapping[str, Any], library: Library, similar: Similar | None, *, outputs: bool
+    job: Job,
+    tree: Tree,
+    known: Mapping[str, Any],
+    library: Library,
+    similar: Similar | None,
+    *,
+    outputs: bool,
+    settled: Settled = NOTHING,
 ) -> list[Candidate]:
-    """All candidates. `outputs`: whether outputs of steps may be among them (a prompt may place them itself).
+    """All candidates. `settled`: the decisions of the tree.
+
+    `outputs`: whether outputs of steps may be among them (a prompt may place them itself).
 
     Raises ExpressionFault for a `when` that cannot be evaluated.
     """
@@ -74,6 +85,7 @@ def collect(
         if outputs:
             found += _outputs(ruled, job)
         found += _children(ruled, job)
+        found += decided(ruled, job, settled)
         found += _similar(ruled, job, tree, similar)
     if outputs and not any(ruled.rule.outputs for ruled in rules):
         found += _output_before(job, known)

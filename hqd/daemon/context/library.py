@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from hqd.codec.decision import decision_text
 from hqd.codec.lesson import read_lesson
 from hqd.codec.native import index_line, read_rule_file
 from hqd.core import globs
@@ -193,6 +194,8 @@ def form_of(path: str, form: str, data: bytes) -> str:
     if form == "lesson":
         lesson, _faults = read_lesson(data, path, named=False)
         return lesson.context.text if lesson is not None and lesson.context is not None else ""
+    if form == "decision":
+        return decision_text(data, path)
     if form == "index":
         return index_line(path, read_rule_file(data, path))
     return data.decode("utf-8", "replace")
