@@ -258,13 +258,15 @@ FAULTS: list[tuple[str, dict[str, Any], str]] = [
     ("any_of", {"gates": [{"min": 1}]}, "kind: is missing"),
     ("any_of", {"gates": [{"kind": "word_count", "mn": 1}]}, "mn: is no parameter"),
     ("at_least", {"k": 3, "gates": ["non_empty"]}, "nothing can pass"),
+    ("forge_checks", {"names": []}, "names"),
+    ("forge_checks", {"names": ["ci"], "wait": "soon"}, "not a duration"),
 ]
 
 
 def test_every_kind_is_in_the_tables() -> None:
     elsewhere = {
         "file_exists", "links_resolve", "paths_exist", "quotes_verbatim", "command", "diff_limits", "allowed_paths",
-        "protected_paths", "no_binary", "max_file_size", "tests_not_weakened", "judge", "human",
+        "protected_paths", "no_binary", "max_file_size", "tests_not_weakened", "judge", "human", "forge_checks",
     }  # fmt: skip
     assert set(REGISTRY.kinds) - elsewhere == {case[0] for case in PASSES}
     assert set(REGISTRY.kinds) - elsewhere - {"not_duplicate"} == {case[0] for case in FAILS}

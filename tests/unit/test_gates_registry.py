@@ -208,7 +208,8 @@ def test_every_kind_of_the_catalogue_is_there_under_its_name() -> None:
     must_include must_not_include regex occurs starts_with ends_with equals conditional word_count char_count list_items
     line_length token_count language links_resolve anchors_resolve paths_exist citations quotes_verbatim similar
     not_similar not_duplicate command diff_limits allowed_paths protected_paths no_conflict_markers no_binary
-    max_file_size tests_not_weakened secrets hidden_unicode prompt_injection judge human all_of any_of at_least"""
+    max_file_size tests_not_weakened secrets hidden_unicode prompt_injection judge human all_of any_of at_least
+    forge_checks"""
     assert set(catalogue.split()) == set(Registry().kinds)
 
 
