@@ -37,6 +37,17 @@ kind = "must_not_include"
 values = ["refund", "money back"]
 ignore_case = true
 
+[gates.tests]                       # of playbook code-fix: put your own command here
+kind = "command"
+argv = ["make", "test"]
+compare = "base"                    # what was green before must stay green; what was red already does not count
+timeout = "15m"
+
+# [repos.site]                      # another repository to work on: `repo: site` in a task, or in a playbook
+# url = "git@example.org:acme/site.git"
+# setup = ["npm", "ci"]             # once per fresh copy
+# protected = [".github/**"]        # what no agent may change there
+
 # [[notify]]                        # be told when a human is needed
 # on = ["blocked", "review", "hold"]
 # command = ["notify-send", "{{ task.title }}", "{{ reason }}"]
