@@ -166,6 +166,7 @@ def subject(call: Call, name: str, text: str, about: str | None, found: Chosen) 
     work = FolderFiles(call.cwd)
     return Subject(
         output=text,
+        name=Path(name).as_posix() if not Path(name).is_absolute() else "output",
         data=data,
         task_text=document.text,
         facts=known,

@@ -53,7 +53,7 @@ class Targets:
     def _find(self, target: str, scope: Scope) -> tuple[Piece, ...] | Verdict:
         subject = self._subject
         if target == "output":
-            output = Piece("output", subject.output, data=subject.data)
+            output = Piece(subject.name, subject.output, data=subject.data)
             return (output, *changed_files(subject)) if scope is Scope.WORK else (output,)
         if target == "task":
             return (Piece("task", subject.task_text),)

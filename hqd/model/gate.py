@@ -114,10 +114,12 @@ class Subject:
 
     `facts` are the values of the expression language (task, inputs, output, outputs, answers, …). `files` is
     the work after the attempt, `base` before it, `sources` the HQ (or target repository) at the pinned snapshot.
-    `accepted` yields earlier accepted outputs of the same playbook step: (task id, text).
+    `accepted` yields earlier accepted outputs of the same playbook step: (task id, text). `name` is the output's in
+    what gates say, and where its relative links start: a path, where it is a file.
     """
 
     output: str = ""
+    name: str = "output"
     data: Any = None
     task_text: str = ""
     facts: Mapping[str, Any] = field(default_factory=dict)

@@ -166,6 +166,16 @@ def test_gates_of_a_step_run_on_files(hqd: CommandLine, tmp_path: Path) -> None:
         assert (wrong.code, said in wrong.err) == (2, True), (words, wrong)
 
 
+def test_links_of_a_file_start_in_its_own_folder(hqd: CommandLine) -> None:
+    hqd.write("docs/a.md", "[beside](b.md) and [above](../README.md)\n")
+    hqd.write("docs/b.md", "[nowhere](c.md)\n")
+    hqd.write("README.md", "# Read me\n")
+    assert hqd("gate", "--kind", "links_resolve", "docs/a.md").code == 0
+    red = hqd("gate", "--kind", "links_resolve", "docs/b.md")
+    assert red.code == 1
+    assert "docs/b.md:1: [nowhere](c.md)" in red.out
+
+
 def test_a_gate_is_calibrated_against_labels(hqd: CommandLine, tmp_path: Path) -> None:
     labels = [{"output": f"kiwi {n}", "label": "good"} for n in range(45)]
     labels += [{"output": f"apple {n}", "label": "bad"} for n in range(45)]
