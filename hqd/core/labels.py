@@ -42,6 +42,8 @@ class Labelled(NamedTuple):
     event: PastEvent
     verdict: Verdict
     seen: bool
+    red: tuple[str, ...] = ()  # names of gates that failed on it
+    enforced: tuple[str, ...] = ()  # versions of gates that could have stopped it
 
 
 @dataclass(slots=True)
@@ -51,11 +53,17 @@ class _Output:
     head: str | None
     typed: bool
     verdict: Verdict
+    gates: Sequence[Mapping[str, Any]] = ()
     shown: bool = False
 
-    def say(self, label: Label, source: str, reason: str, event: PastEvent, size: int = 0) -> None:
+    def say(self, label: Label, source: str, reason: str, event: PastEvent) -> None:
         words = " ".join(reason.split())[:_WORDS]
-        self.verdict = Verdict(label, source, words, event.order, event.at, event.by, size)
+        self.verdict = Verdict(label, source, words, event.order, event.at, event.by)
+
+    def labelled(self) -> Labelled:
+        red = tuple(str(gate.get("name")) for gate in self.gates if gate.get("status") == "fail")
+        enforced = tuple(str(gate.get("version")) for gate in self.gates if gate.get("level") == "enforce")
+        return Labelled(self.event, self.verdict, self.shown, red, enforced)
 
 
 class _Files:
@@ -95,7 +103,7 @@ def label(past: Past, contents: Contents, days: float) -> list[Labelled]:
     for events in past.tasks().values():
         found += _Story(files, contents, days).tell(events)
     found.sort(key=lambda output: (output.event.order, output.event.task, output.event.n))
-    return [Labelled(output.event, output.verdict, output.shown) for output in found]
+    return [output.labelled() for output in found]
 
 
 @dataclass(slots=True)
@@ -126,7 +134,14 @@ class _Story:
         said = event.details
         work = said.get("work") or {}
         open_ = Verdict(Label.UNKNOWN, "open", "nobody has said anything yet", event.order, event.at)
-        output = _Output(event, tuple(work.get("files", ())), work.get("head"), bool(said.get("output_data")), open_)
+        output = _Output(
+            event,
+            tuple(work.get("files", ())),
+            work.get("head"),
+            bool(said.get("output_data")),
+            open_,
+            said.get("gates", ()),
+        )
         self.outputs.append(output)
         if event.outcome == "passed":
             self._supersede([event.step], event)
@@ -210,16 +225,19 @@ class _Story:
 
     def _compare(self, output: _Output, order: int, event: PastEvent) -> None:
         """What landed, beside what was delivered: a person may have changed it on the branch or in the merge."""
-        size = 0
+        size, became = 0, None
         for path in output.files:
             stood = self.files.landing(path, order)
             if stood is None or stood[1] == output.event.output_blob:
                 continue
             ours = self._delivered(output, path)
-            if ours is not None and ours != stood[1]:
-                size += self.contents.touched(stood[0], ours, stood[1], True) or 0
+            if ours is None or ours == stood[1]:
+                continue
+            lines = self.contents.touched(stood[0], ours, stood[1], True) or 0
+            size, became = size + lines, stood[1] if lines and ours == output.event.output_blob else became
         if size:
-            output.say(Label.EDITED, "edited_at_landing", f"{size} lines differ from what was delivered", event, size)
+            output.say(Label.EDITED, "edited_at_landing", f"{size} lines differ from what was delivered", event)
+            output.verdict = output.verdict._replace(size=size, became=became)
 
     def _delivered(self, output: _Output, path: str) -> str | None:
         found = self.contents.at(output.head, path) if output.head else None
@@ -246,20 +264,22 @@ class _Story:
         """What a person's later change of the delivered files says of them."""
         now = {path: after for path, _before, after in change.files if path in stood}
 
-        def said(label: Label, source: str, reason: str, size: int = 0) -> Verdict:
-            return Verdict(label, source, reason[:_WORDS], change.order, change.at, change.author, size)
+        def said(label: Label, source: str, size: int = 0, became: str | None = None) -> Verdict:
+            reason = change.subject[:_WORDS]
+            return Verdict(label, source, reason, change.order, change.at, change.author, size, became)
 
         if any(commit.startswith(each) for each in change.reverts):
-            return said(Label.REJECTED, "reverted", change.subject)
+            return said(Label.REJECTED, "reverted")
         if now.keys() == stood.keys() and all(after == stood[path][0] for path, after in now.items()):
-            return said(Label.REJECTED, "put_back", change.subject)
+            return said(Label.REJECTED, "put_back")
         if all(after == stood[path][1] for path, after in now.items()):
             return first._replace(source="restored", order=change.order, at=change.at)
         size = 0
         for path, after in now.items():
             before, ours = stood[path]
             size += self.contents.touched(before, ours, after, False) or 0 if ours is not None else 0
-        return said(Label.EDITED, "edited_later", change.subject, size) if size else verdict
+        became = next(iter(now.values())) if len(stood) == 1 else None
+        return said(Label.EDITED, "edited_later", size, became) if size else verdict
 
 
 def _before_the_person(current: Iterable[_Output]) -> tuple[_Output, ...]:

@@ -168,6 +168,7 @@ class Verdict(NamedTuple):
     at: float  # seconds since 1970
     by: str = ""
     size: int = 0  # lines added and removed by the person, of an edited one
+    became: str | None = None  # blob of the file as the person left it, of an edited one
 
 
 class Case(NamedTuple):
@@ -198,6 +199,8 @@ class Case(NamedTuple):
     cost: float
     pin: str | None
     probability: float = 1.0  # with which it came before a person; an audited one weighs 1 / probability
+    corrected: str | None = None  # blob that a person took instead: the next accepted output, or the edited file
+    red: str = ""  # names of gates of any level that failed on it, with commas between
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,6 +61,11 @@ class GitArchive:
     def record(self, event: PastEvent) -> Record:
         return read_record(self._repo.objects.blob(event.record_blob), event.record)
 
+    def task_files(self, revision: str | None = None) -> dict[str, str]:
+        """Task -> blob of its file, as far as main has come."""
+        with self._store(self._commit(revision)) as (kept, _last):
+            return kept.tasks()
+
     def verdicts(self, gate: str) -> dict[str, str]:
         """What a gate (by the hash of all that it says) said of blobs before."""
         with self._opened() as kept:

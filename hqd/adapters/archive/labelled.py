@@ -10,7 +10,7 @@ from hqd.adapters.objects import Objects
 from hqd.core.clusters import Origin, clusters
 from hqd.core.labels import Contents, label
 from hqd.core.touched import touched
-from hqd.model.corpus import Case, Past
+from hqd.model.corpus import Case, Label, Past
 
 MOST_BYTES = 1 << 20
 """Longer files are not compared line by line."""
@@ -19,8 +19,10 @@ MOST_BYTES = 1 << 20
 def cases(objects: Objects, past: Past, tasks: Mapping[str, str], days: float) -> tuple[list[Case], dict[str, Any]]:
     """Every output with its label, in order, and counts of labels by source. `tasks`: task -> blob of its file."""
     found: list[Case] = []
+    enforced: set[str] = set()
     group = clusters(_origins(past, tasks))
-    for event, verdict, seen in label(past, _contents(objects), days):
+    for event, verdict, seen, red, stopping in label(past, _contents(objects), days):
+        enforced.update(stopping)
         found.append(
             Case(
                 event.task,
@@ -47,10 +49,24 @@ def cases(objects: Objects, past: Past, tasks: Mapping[str, str], days: float) -
                 seen,
                 event.cost,
                 event.pin,
+                corrected=verdict.became,
+                red=",".join(red),
             )
         )
+    _corrections(found)
     counts = Counter(f"{case.label.value}:{case.source}" for case in found)
-    return found, {"days": days, "labels": dict(sorted(counts.items()))}
+    return found, {"days": days, "labels": dict(sorted(counts.items())), "enforced": sorted(enforced)}
+
+
+def _corrections(found: list[Case]) -> None:
+    """What a person took in place of a rejected output: the next one of the same step that was accepted."""
+    taken: dict[tuple[str, str], str] = {}
+    for place in range(len(found) - 1, -1, -1):
+        case = found[place]
+        if case.label in (Label.ACCEPTED, Label.EDITED):
+            taken[case.task, case.step] = case.corrected or case.blob
+        elif case.label is Label.REJECTED and (case.task, case.step) in taken:
+            found[place] = case._replace(corrected=taken[case.task, case.step])
 
 
 def _origins(past: Past, tasks: Mapping[str, str]) -> dict[str, Origin]:

@@ -30,5 +30,45 @@ def replay(
     finish(replay(call_of(context), playbook, since=since, as_json=as_json))
 
 
+def backtest(
+    context: typer.Context,
+    what: Annotated[
+        str | None, typer.Argument(metavar="LESSON | PLAYBOOK[@REV]", help="Its gates; with --kind none.")
+    ] = None,
+    kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="One gate of this kind.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A key of it, as in TOML; repeatable.")
+    ] = None,
+    playbook: Annotated[
+        str | None,
+        typer.Option(
+            "--playbook",
+            metavar="NAME[@REV]",
+            help="Only outputs of this playbook; without a gate or a lesson: the playbook's own gates.",
+        ),
+    ] = None,
+    step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="Only outputs of this step.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option("--as-of", metavar="REV", help="Read no output and no label after this commit.")
+    ] = None,
+    seed: Annotated[str, typer.Option("--seed", metavar="TEXT", help="Which output stands for its cluster.")] = "hqd",
+    allow_commands: Annotated[
+        bool, typer.Option("--allow-commands", help="Also gates that start programs, once for every output.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Try a gate, a lesson or a playbook's gates on every past output.
+
+    Beside what people said of these outputs. Labels come from people's acts alone and are set before any gate runs.
+
+    Example: hqd backtest --kind must_not_include --set values=TODO --playbook newsletter
+    """
+    from hqd.cli.backtest import Asked, backtest
+
+    asked = Asked(what, kind, tuple(set_ or ()), playbook, step, as_of, seed, allow_commands)
+    finish(backtest(call_of(context), asked, as_json=as_json))
+
+
 def register(app: typer.Typer) -> None:
     app.command()(replay)
+    app.command()(backtest)

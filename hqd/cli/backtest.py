@@ -1,0 +1,173 @@
+"""`hqd backtest`: any gate, lesson or playbook on every past output in git history."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from hqd.adapters.archive import GitArchive
+from hqd.cli import terminal
+from hqd.cli.backtest_gates import Given, Tested, lesson_at, playbook_at, terms
+from hqd.cli.backtest_run import Laboratory, Progress, Trial, together
+from hqd.cli.backtest_tables import facts_of, facts_of_many, show, show_many
+from hqd.cli.call import Call
+from hqd.cli.gate import open_registry, written
+from hqd.cli.past import label_days
+from hqd.cli.reading import View, view
+from hqd.codec.config import Config
+from hqd.core.backtest import Evidence
+from hqd.core.gate_use import resolve_gates
+from hqd.errors import EXIT_OK, Usage
+from hqd.gates.registry import Registry
+from hqd.model.gate import GateSpec
+from hqd.model.lesson import LessonStatus, Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What was asked for on the command line."""
+
+    what: str | None = None  # a lesson or a playbook
+    kind: str | None = None
+    settings: tuple[str, ...] = ()
+    playbook: str | None = None
+    step: str | None = None
+    as_of: str | None = None
+    seed: str = "hqd"
+    allow_commands: bool = False
+
+
+def backtest(call: Call, asked: Asked, *, as_json: bool) -> int:
+    """Prints what a gate would have been worth. Raises Usage, Misconfigured."""
+    with view(call) as seen, laboratory(call, seen, asked.as_of, allow_commands=asked.allow_commands) as bench:
+        given = _given(call, seen, asked, bench.registry)
+        wrong = [f"{each.spec.name}: {fault}" for each in given.gates for fault in _faults(each.spec, bench.registry)]
+        if wrong:
+            raise Usage("; ".join(wrong), remedy="docs/gates.md has all kinds and their keys")
+        there = existing(seen, bench.registry)
+        trials: list[Trial] = []
+        skipped: list[str] = []
+        for each in given.gates:
+            try:
+                trials.append(bench.test(each, seed=asked.seed, existing=() if given.many else there))
+            except Usage as fault:
+                if not given.many:
+                    raise
+                skipped.append(f"{each.label}/{each.spec.name}: {fault.message}; not run")
+        if not trials:
+            raise Usage("; ".join(skipped), remedy="pass --allow-commands, or calibrate judges")
+        if given.many:
+            whole = together(trials, asked.seed)
+            if as_json:
+                terminal.data(facts_of_many(given.name, whole, trials, bench, skipped, asked.seed))
+            else:
+                show_many(given.name, whole, trials, bench, skipped)
+        elif as_json:
+            terminal.data(facts_of(trials[0], bench, asked.seed))
+        else:
+            show(trials[0], bench)
+    return EXIT_OK
+
+
+@contextmanager
+def laboratory(
+    call: Call, seen: View, revision: str | None = None, *, allow_commands: bool = False
+) -> Iterator[Laboratory]:
+    """History with its labels, and the gates of this HQ. Raises Usage for an unknown revision, Misconfigured."""
+    with ExitStack() as stack:
+        progress = stack.enter_context(_progress())
+        registry = open_registry(call, call.root(), seen.committed or Config(None), stack)
+        archive = GitArchive(seen.repo, progress)
+        try:
+            yield Laboratory(
+                seen,
+                archive,
+                registry,
+                revision=revision,
+                label_days=label_days(seen),
+                allow_commands=allow_commands,
+                progress=progress,
+            )
+        except KeyError as fault:
+            if revision is None or str(fault.args[0]) != revision:
+                raise
+            raise Usage(
+                f"there is no commit {revision!r}", remedy="name a commit, a tag, or main@{yesterday}"
+            ) from fault
+
+
+def existing(seen: View, registry: Registry) -> tuple[GateSpec, ...]:
+    """The gates that are in force now, of every agent step and lesson, each once."""
+    rules = seen.current
+    if rules is None:
+        return ()
+    named = rules.settings.gates
+    found: dict[str, GateSpec] = {}
+    uses = [
+        spec
+        for playbook in rules.playbooks.values()
+        for step in playbook.steps
+        if step.agent is not None
+        for spec in resolve_gates((*step.gates, *playbook.gates), named)
+    ]
+    in_force = (LessonStatus.SHADOW, LessonStatus.WARN, LessonStatus.ENFORCE)
+    uses += [lesson.gate for lesson in rules.lessons if lesson.gate is not None and lesson.status in in_force]
+    for spec in uses:
+        if spec.kind in registry.kinds:
+            found.setdefault(registry.written_version(spec), spec)
+    return tuple(found.values())
+
+
+def _given(call: Call, seen: View, asked: Asked, registry: Registry) -> Given:
+    if asked.kind is not None:
+        if asked.what is not None:
+            raise Usage("--kind is a gate of its own", remedy="leave the lesson or playbook out, or --kind")
+        spec = written(asked.kind, asked.settings, registry)
+        scope = Scope(playbooks=(asked.playbook,) if asked.playbook else (), steps=(asked.step,) if asked.step else ())
+        return Given((Tested(spec, scope, Evidence(terms=terms(spec))),), asked.kind)
+    if asked.settings:
+        raise Usage("--set goes with --kind")
+    if asked.what is not None:
+        lesson = lesson_at(call, seen, asked.what)
+        if lesson is not None:
+            return Given((_narrowed(lesson, asked),), asked.what)
+    what = asked.what or asked.playbook
+    if what is None:
+        raise Usage("say what to test", remedy="--kind K --set k=v, a lesson, or --playbook NAME[@REV]")
+    return playbook_at(call, seen, what, asked.step)
+
+
+def _narrowed(tested: Tested, asked: Asked) -> Tested:
+    """A lesson in a smaller scope than its own."""
+    scope = tested.scope
+    if asked.playbook is not None:
+        scope = scope.model_copy(update={"playbooks": (asked.playbook,)})
+    if asked.step is not None:
+        scope = scope.model_copy(update={"steps": (asked.step,)})
+    return replace(tested, scope=scope)
+
+
+def _faults(spec: GateSpec, registry: Registry) -> Sequence[str]:
+    return [fault for fault in registry.check(spec) if not fault.startswith("level: ")]
+
+
+@contextmanager
+def _progress() -> Iterator[Progress]:
+    """Shows on a terminal how far a long piece of work has come; says nothing elsewhere."""
+    shown = [0]
+
+    def say(text: str) -> None:
+        if sys.stderr.isatty():
+            line = terminal.cut(text, 78)
+            sys.stderr.write(f"\r\x1b[K{line}")
+            sys.stderr.flush()
+            shown[0] = 1
+
+    try:
+        yield say
+    finally:
+        if shown[0]:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
