@@ -19,12 +19,14 @@ from hqd.codec.config import Config, read_config
 from hqd.codec.record import UnreadableRecord
 from hqd.daemon.book import Book, Reading
 from hqd.daemon.decisions import Decisions
+from hqd.daemon.forge import memory
 from hqd.daemon.kin import ANYTHING, Kin
 from hqd.daemon.live import Live
 from hqd.daemon.rulebook import PinnedFiles, pin_of, pinned_lessons
 from hqd.daemon.values import Values
 from hqd.errors import Misconfigured, Usage
 from hqd.model.board import Board, Rules, Slots, Task
+from hqd.model.forge_news import ForgeNews
 from hqd.model.names import slug_of
 from hqd.model.problem import Problem, ProblemLevel
 from hqd.model.record import Pin, Record
@@ -107,6 +109,11 @@ class View:
         except (OSError, ValueError):
             said = {}
         return Daemon(pid, said if isinstance(said, dict) else {})
+
+    @cached_property
+    def forge(self) -> ForgeNews:
+        """What the daemon last heard of pull requests; a view of the past knows nothing of it."""
+        return ForgeNews() if self.past else memory.read(self.repo.private)
 
     @cached_property
     def reading(self) -> Reading:

@@ -10,6 +10,7 @@ from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.faults import facts, faults, waiting_files
 from hqd.cli.finding import told
+from hqd.cli.pull_requests import waiting
 from hqd.cli.reading import View, now, view
 from hqd.cli.waiting import waits_for
 from hqd.codec import layout
@@ -108,6 +109,9 @@ def _sorted(board: Board) -> list[Task]:
 
 
 def _doing(seen: View, task: Task) -> str:
+    """What its worker does, or what its pull request waits for."""
+    if task.state is State.REVIEW:
+        return waiting(seen, task, now())
     flight = seen.in_flight.get(task.id)
     if flight is None:
         return ""

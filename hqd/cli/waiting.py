@@ -14,12 +14,12 @@ NO_DAEMON = "no daemon runs here: `hqd run`"
 
 
 def waits_for(task: Task, board: Board, now: datetime, *, alive: bool, doing: str = "") -> str:
-    """One line for the board. `alive`: a daemon runs; `doing`: what its worker says it does."""
+    """One line for the board. `alive`: a daemon runs; `doing`: what its worker does, or its review waits for."""
     cursor = task.cursor
     if task.state is State.BLOCKED:
         return cursor.missing or (cursor.reason.value if cursor.reason is not None else "a human")
     if task.state is State.REVIEW:
-        return "a human's word on the review: `hqd approve`, `request-changes` or `reject`"
+        return doing or "a human's word on the review: `hqd approve`, `request-changes` or `reject`"
     if task.state is State.ACTIVE:
         if doing:
             return doing

@@ -8,6 +8,7 @@ from typing import Any
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.finding import Told, find
+from hqd.cli.pull_requests import unheard
 from hqd.cli.reading import View, now, view
 from hqd.cli.status import _doing
 from hqd.cli.waiting import NO_DAEMON, next_step, waits_for
@@ -36,6 +37,7 @@ def why(call: Call, name: str, *, as_json: bool) -> int:
         for key in ("where", "why", "missing", "who", "best", "cost", "next", "command")
         if told[key]
     ]
+    rows += [["not heard" if not place else "", line] for place, line in enumerate(told["unheard"])]
     tried = [["tried" if not place else "", line] for place, line in enumerate(_tries(told["tried"]))]
     terminal.rows((), [*rows[:4], *tried, *rows[4:]])
     return EXIT_OK
@@ -56,6 +58,7 @@ def facts(seen: View, story: Told, moment: datetime) -> dict[str, Any]:
         "where": where + (f", round {cursor.round}" if cursor is not None and cursor.round > 1 else ""),
         "why": _why(last) if last is not None else "",
         "missing": "",
+        "unheard": [],
         "who": "nobody: it has ended",
         "tried": [_tried(record) for record in story.finished()],
         "best": _best(story),
@@ -66,6 +69,7 @@ def facts(seen: View, story: Told, moment: datetime) -> dict[str, Any]:
     if task is not None:
         board = seen.board(moment)
         alive = seen.daemon.alive
+        told["unheard"] = unheard(seen, task)
         told["missing"] = waits_for(task, board, moment, alive=alive, doing=_doing(seen, task))
         told["who"] = who(task, board, moment, alive=alive)
         told["next"] = _next(task, board, moment)
