@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from hqd.adapters.mirror import Mirrors
 from hqd.adapters.secrets import EnvironmentSecrets
+from hqd.bootstrap.listening import Listening
 from hqd.bootstrap.opening import Hq
 from hqd.bootstrap.watching import sources_of, watch_of
+from hqd.daemon.forge.acting import Acting
+from hqd.daemon.forge.remind import Reminders
 from hqd.daemon.outside import Outside
 from hqd.daemon.places import Places
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.teaching import Teaching
-from hqd.ports import Checkout
+from hqd.ports import Checkout, Notifier
 
 
 def outsides_of(
-    hq: Hq, rulebook: Rulebook, checkout: Checkout, places: Places, mirrors: Mirrors, found: EnvironmentSecrets
+    hq: Hq,
+    rulebook: Rulebook,
+    checkout: Checkout,
+    places: Places,
+    mirrors: Mirrors,
+    found: EnvironmentSecrets,
+    note: Callable[[str], None],
+    notifier: Notifier,
 ) -> tuple[Outside, ...]:
     """In the order in which a turn asks them."""
     watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, lambda: None))
-    return (watch, Teaching(hq.history, checkout, rulebook, hq.private))
+    acting = Acting(places, hq.history, rulebook, found.known, note, watch.hint)
+    listening = Listening(rulebook, found, lambda wake: watch.hint(wake.number), note)
+    return (watch, acting, Reminders(notifier), listening, Teaching(hq.history, checkout, rulebook, hq.private))

@@ -38,6 +38,7 @@ from hqd.codec import layout
 from hqd.daemon import spool
 from hqd.daemon.accepted import Accepted
 from hqd.daemon.loop import Loop
+from hqd.daemon.outside import Outside
 from hqd.daemon.parts import Display, Parts
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.targets import Targets
@@ -128,8 +129,11 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
             display.note(f"the sparse checkout stays as it is: {fault.message}")
         cone[0] = (mode, day, _folders(hq.root, tree))
 
+    notifier = notifier_of(rulebook, found, env, hq.root, display, stack, quiet=quiet)
     targets = Targets(places, executor, rulebook)
-    outsides = (targets,) if quiet else (targets, *outsides_of(hq, rulebook, checkout, places, mirrors, found))
+    outsides: tuple[Outside, ...] = (targets,)
+    if not quiet:
+        outsides = (*outsides, *outsides_of(hq, rulebook, checkout, places, mirrors, found, display.note, notifier))
     for outside in outsides:
         stack.callback(outside.close)
     parts = Parts(
@@ -141,7 +145,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         rulebook=rulebook,
         executor=executor,
         shop=shop,
-        notifier=notifier_of(rulebook, found, env, hq.root, display, stack, quiet=quiet),
+        notifier=notifier,
         display=display,
         clock=SystemClock(),
         private=hq.private,

@@ -69,13 +69,13 @@ def probed(
         due = live.probe_at.get(name, hold.probe)
         if event.outcome is Outcome.REFUSED or event.failure is Failure.TRANSIENT:
             if due is not None and now >= due:
-                live.probe_at[name] = now + _longer(hold, due, event.retry_after)
+                live.probe_at[name] = now + longer(hold, due, event.retry_after)
         elif event.failure not in UNSEEN:
             live.probe_at.pop(name, None)
             live.lifting.add(name)
 
 
-def _longer(hold: Hold, due: datetime, retry_after: float | None) -> timedelta:
+def longer(hold: Hold, due: datetime, retry_after: float | None) -> timedelta:
     """Twice the wait so far, from the first wait to an hour; never less than a provider asks for."""
     first = hold.probe - hold.since if hold.probe is not None else timedelta(minutes=5)
     wait = min(LONGEST_PROBE, max(first, 2 * (due - hold.since)))

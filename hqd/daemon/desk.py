@@ -9,7 +9,7 @@ from typing import Any
 
 from hqd.codec import layout
 from hqd.core.secret_scan import scan
-from hqd.daemon import words
+from hqd.daemon import landings, words
 from hqd.daemon.draft import Draft
 from hqd.daemon.spool import Reply, Request
 from hqd.daemon.words import Speaker
@@ -93,8 +93,10 @@ def _reject(draft: Draft, task: Task, fields: dict[str, Any], speaker: Speaker, 
 
 
 def _approve(draft: Draft, task: Task, fields: dict[str, Any], speaker: Speaker, now: datetime) -> str:
-    """What is left for the draft: approvals that land nothing. The others were merged before."""
+    """What is left for the draft: approvals that land nothing, or that a forge is to land. The others are merged."""
     words.check_review(task)
+    if task.cursor.review is not None and task.cursor.review.number is not None and landings.lands(task, draft.board):
+        return words.ask_merge(draft, task, task.cursor.review, speaker, now)
     return words.approve_flow(draft, task, speaker, now)
 
 

@@ -68,7 +68,7 @@ class Merging:
                 task = desk.find(self._live.tasks, request.task or "")
             except HqdError:
                 continue  # the desk says so
-            if landings.lands(task, board) and task.cursor.review is not None:
+            if landings.lands(task, board) and task.cursor.review is not None and not self._by_forge(task):
                 head = self._parts.places(task.cursor.repo).branches.tip(task.id) or task.cursor.review.head
                 if task.cursor.repo is not None:
                     self._parts.targets.land(task, head, request.person, request.id)
@@ -76,6 +76,12 @@ class Merging:
                 fault = self.merge(task, head, request.person, request.id, now)
                 if fault is not None:
                     spool.answer(self._parts.private, request.id, Reply(False, fault.message, fault.remedy))
+
+    def _by_forge(self, task: Task) -> bool:
+        """Whether a server merges it: then the desk takes the word down, and the merge follows from it."""
+        review = task.cursor.review
+        server = self._parts.places(task.cursor.repo).forge.server
+        return review is not None and review.number is not None and server is not None
 
     def hand_over(self, lands: Sequence[LandWork], now: datetime) -> list[LandWork]:
         """Work of target repositories lands by push, in a worker; what is left is the HQ's own."""

@@ -18,7 +18,7 @@ from hqd.model.board import Task
 from hqd.model.change import Act
 from hqd.model.failure import Outcome, ParkReason
 from hqd.model.playbook import Playbook, StepKind
-from hqd.model.record import Event, EventKind, Finding, Person, Phase, Via
+from hqd.model.record import Event, EventKind, Finding, Person, Phase, ReviewState, Via
 from hqd.model.task import State
 
 
@@ -154,6 +154,15 @@ def approve_flow(draft: Draft, task: Task, speaker: Speaker, now: datetime) -> s
     )
     _happen(draft, task, event, speaker, Seen())
     return f"{task.id}: approved"
+
+
+def ask_merge(draft: Draft, task: Task, review: ReviewState, speaker: Speaker, now: datetime) -> str:
+    """Approval of a pull request that hqd is to merge on its forge, at the very commit that was approved."""
+    asked = review.model_copy(update={"merge": review.head})
+    message = f"approved by {speaker.name}, to be merged at {review.head[:12]}"
+    event = _word(EventKind.FEEDBACK, State.REVIEW, speaker, now, step=task.cursor.step, review=asked, message=message)
+    _happen(draft, task, event, speaker, Seen())
+    return f"{task.id}: approved; the forge is asked to merge #{review.number}"
 
 
 def reject(draft: Draft, task: Task, speaker: Speaker, now: datetime, text: str) -> str:

@@ -1,0 +1,263 @@
+"""What hqd does on a forge once a pull request is open: merges it when told to, closes it when the task has ended,
+tidies up behind work that has landed, keeps its comment up to date, and finds out whether a held forge is back.
+
+Level-triggered: what is to be done follows from the tasks on main. After a restart one look at the open pull requests
+makes up for what a crash has kept from being done.
+"""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable, Collection, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+
+from hqd.core.forge_holds import FORGE, hold
+from hqd.core.forge_merge import merge_message, to_merge
+from hqd.daemon.alarms import longer
+from hqd.daemon.batch import Written
+from hqd.daemon.draft import Draft
+from hqd.daemon.forge import errands
+from hqd.daemon.forge.courier import Courier, Errand, Told
+from hqd.daemon.forge.faults import meaning
+from hqd.daemon.landings import refused
+from hqd.daemon.live import Live
+from hqd.daemon.places import Places
+from hqd.daemon.rulebook import Rulebook
+from hqd.errors import Conflict, Expected, ForgeRefused
+from hqd.model.board import Task
+from hqd.model.failure import Failure, Outcome, ParkReason
+from hqd.model.record import Event, EventKind, ReviewState
+from hqd.model.review import MergeStyle
+from hqd.model.task import State
+from hqd.ports import History, RemoteForge
+
+PATIENCE, LONGEST = timedelta(seconds=60), timedelta(minutes=10)
+"""Until a merge that the forge does not do yet (a check still runs) is asked for again; twice as long each time."""
+
+_TOLD = frozenset({EventKind.FEEDBACK, EventKind.PARKED, EventKind.RESUMED, EventKind.LANDED, EventKind.DROPPED})
+"""Events after which the comment on the pull request says something else."""
+
+_SETTLE = 1.0
+"""Seconds that a comment waits: several events of a task make one edit of it."""
+
+
+class Acting:
+    """Port Outside. `look(number)`: called when something is to be seen on a pull request that nobody has seen yet."""
+
+    def __init__(
+        self,
+        places: Places,
+        history: History,
+        rulebook: Rulebook,
+        secrets: Callable[[], Collection[str]],
+        note: Callable[[str], None],
+        look: Callable[[int | None], object] = lambda _number: None,
+    ) -> None:
+        self._places, self._history, self._rulebook = places, history, rulebook
+        self._secrets, self._note, self._look = secrets, note, look
+        self._home: queue.SimpleQueue[Told] = queue.SimpleQueue()
+        self._told: list[Told] = []  # what the draft of this turn says
+        self._asked: dict[tuple[str, str], datetime | None] = {}  # (task, head) -> not before; None: under way
+        self._waits: dict[tuple[str, str], timedelta] = {}
+        self._courier = Courier(self._server, self._take)
+        self._wake: Callable[[], None] = lambda: None
+        self._live: Live | None = None
+        self._since = time.monotonic()  # when the forge was last found to be held
+
+    def open(self, live: Live, wake: Callable[[], None]) -> None:
+        self._live, self._wake = live, wake
+        for repo in (None, *self._rulebook.current.settings.repos):
+            if self._server(repo) is not None:
+                open_tasks = frozenset(live.tasks)
+                act = partial(errands.sweep, tree=self._history.tree(live.tip), open_tasks=open_tasks)
+                self._courier.send(Errand(("sweep", repo or ""), repo, act))
+        for task in live.tasks.values():
+            if task.cursor.reason is ParkReason.REVIEW_REJECTED:
+                self._close(task, task.cursor.review)
+
+    def before(self, now: datetime) -> None:
+        """Moves nothing."""
+
+    def gather(self, draft: Draft, now: datetime) -> None:
+        while not self._home.empty():
+            self._told.append(self._home.get())
+        for told in self._told:
+            self._heard(draft, told, now)
+        if not draft.board.stopping:
+            self._merge_what_is_to_be(draft, now)
+
+    def committed(self, written: Sequence[Written], now: datetime) -> None:
+        self._told.clear()
+        for each in written:
+            self._probe(each, now)
+            if each.before is not None and each.after is not None:
+                self._follow(each.before, each.after, each.event)
+
+    def alarm(self) -> datetime | None:
+        return min((at for at in self._asked.values() if at is not None), default=None)
+
+    def nudge(self) -> None:
+        self._asked = {key: at for key, at in self._asked.items() if at is None}
+        self._courier.hurry()
+
+    @property
+    def busy(self) -> bool:
+        return self._courier.busy or not self._home.empty()
+
+    def said(self) -> str:
+        return ""
+
+    def close(self) -> None:
+        self._courier.close()
+
+    def _take(self, told: Told) -> None:
+        """From the courier's thread."""
+        self._home.put(told)
+        self._wake()
+
+    def _server(self, repo: str | None) -> RemoteForge | None:
+        try:
+            return self._places(repo).forge.server
+        except Expected:
+            return None  # not in hqd.toml any more
+
+    # -- merging ----------------------------------------------------------------------------------------------
+
+    def _merge_what_is_to_be(self, draft: Draft, now: datetime) -> None:
+        held = FORGE in draft.holds and FORGE not in draft.board.probing
+        wanted: set[tuple[str, str]] = set()
+        for task in draft.tasks.values():
+            style, review = to_merge(task, draft.board.step_of(task)), task.cursor.review
+            if style is None or review is None:
+                continue
+            key = (task.id, review.head)
+            wanted.add(key)
+            at = self._asked.get(key, now)
+            if at is not None and at <= now and not held:
+                self._asked[key] = None
+                self._courier.send(self._merge(task, review, style))
+        self._asked = {key: at for key, at in self._asked.items() if key in wanted or at is None}
+        self._waits = {key: wait for key, wait in self._waits.items() if key in self._asked}
+
+    def _merge(self, task: Task, review: ReviewState, style: MergeStyle) -> Errand:
+        act = partial(errands.merge, review=review, style=style, message=merge_message(task, review))
+        return Errand(("merge", task.id, review.head), task.cursor.repo, act)
+
+    def _heard(self, draft: Draft, told: Told, now: datetime) -> None:
+        kind, fault = told.errand.key[0], told.fault
+        what = meaning(fault) if fault is not None else None
+        if what is not None and what.holds:
+            self._hold(draft, what.failure, what.message, now)
+        elif fault is None and self._shows_that_it_is_back(told, draft) and self._live is not None:
+            self._live.lifting.add(FORGE)
+        if kind == "merge":
+            self._merged(draft, told, now)
+        elif fault is not None and (what is None or not what.holds):
+            self._note(f"{' '.join(told.errand.key)}: {fault.message}")
+
+    def _shows_that_it_is_back(self, told: Told, draft: Draft) -> bool:
+        """Any errand, where the forge was down; where a right was missing, a merge."""
+        held = draft.holds.get(FORGE)
+        if held is None or told.began < self._since:
+            return False
+        return held.reason == Failure.PROVIDER.value or told.errand.key[0] == "merge"
+
+    def _merged(self, draft: Draft, told: Told, now: datetime) -> None:
+        key = (told.errand.key[1], told.errand.key[2])
+        wait = self._waits.get(key, PATIENCE)
+        if key in self._asked:
+            self._asked[key] = now + wait
+        task = draft.tasks.get(key[0])
+        review = task.cursor.review if task is not None else None
+        if task is None or task.state is not State.REVIEW or review is None or review.head != key[1]:
+            return
+        self._look(review.number)
+        if told.fault is None:
+            return
+        self._waits[key] = min(LONGEST, 2 * wait)
+        cause = told.fault.cause if isinstance(told.fault, ForgeRefused) else ""
+        said = " ".join(told.fault.message.split())[:300]
+        if cause == "conflict":
+            draft.happen(task, refused(task, Conflict((said,)), now))
+        elif cause in ("unsupported", "invalid"):
+            draft.happen(task, refused(task, Expected(said), now))
+        elif cause in ("blocked", "closed", "head_moved"):
+            self._waiting(draft, task, f"the forge does not merge it yet: {said}", now)
+
+    def _waiting(self, draft: Draft, task: Task, said: str, now: datetime) -> None:
+        """The forge's words, on record once; then they are known."""
+        if task.last is not None and task.last.message == said:
+            return
+        event = Event(
+            event=EventKind.FEEDBACK, to=State.REVIEW, at=now, by="forge", step=task.cursor.step, message=said,
+            review=task.cursor.review,
+        )  # fmt: skip
+        draft.happen(task, event)
+
+    # -- the hold ---------------------------------------------------------------------------------------------
+
+    def _hold(self, draft: Draft, failure: Failure, missing: str, now: datetime) -> None:
+        if FORGE in draft.holds:
+            self._later(draft.holds[FORGE].since, now, None)
+        else:
+            draft.hold(hold(failure.value, missing, now), now)
+        self._since = time.monotonic()
+
+    def _probe(self, each: Written, now: datetime) -> None:
+        """An opening tells whether a held forge is back; one that began before the hold tells nothing."""
+        live, event = self._live, each.event
+        if each.hold is not None and each.hold.name == FORGE:
+            self._since = time.monotonic()
+        if live is None:
+            return
+        held = live.holds.get(FORGE)
+        began = each.before.cursor.since if each.before is not None else None
+        if held is None or held.since == now or (began is not None and began < held.since):
+            return
+        if event.event is EventKind.REVIEW_OPENED:
+            live.probe_at.pop(FORGE, None)
+            live.lifting.add(FORGE)
+        elif event.event is EventKind.FINISHED and event.outcome is Outcome.REFUSED and event.agent is None:
+            self._later(held.since, now, event.retry_after)
+
+    def _later(self, since: datetime, now: datetime, wait: float | None) -> None:
+        live = self._live
+        held = live.holds.get(FORGE) if live is not None else None
+        if live is None or held is None:
+            return
+        due = live.probe_at.get(FORGE, held.probe)
+        if due is None or now >= due:
+            live.probe_at[FORGE] = now + longer(held, due or now, wait)
+
+    # -- what follows an event --------------------------------------------------------------------------------
+
+    def _follow(self, before: Task, after: Task, event: Event) -> None:
+        review = before.cursor.review or after.cursor.review
+        if review is None or review.number is None or event.event not in _TOLD:
+            return
+        if event.event is not EventKind.FEEDBACK or event.to is State.QUEUE:
+            self._comment(before, after, review.number)
+        rejected = event.event is EventKind.PARKED and event.reason is ParkReason.REVIEW_REJECTED
+        if rejected or event.event is EventKind.DROPPED:
+            self._close(before, review)
+        elif event.event is EventKind.LANDED:
+            act = partial(errands.tidy, number=review.number, branch=review.branch, head=review.head)
+            self._courier.send(Errand(("tidy", before.id), before.cursor.repo, act))
+
+    def _close(self, task: Task, review: ReviewState | None) -> None:
+        if review is not None and review.number is not None:
+            act = partial(errands.close, number=review.number)
+            self._courier.send(Errand(("close", task.id), task.cursor.repo, act))
+
+    def _comment(self, before: Task, task: Task, number: int) -> None:
+        live = self._live
+        if live is None:
+            return
+        rules = self._rulebook.at(task.cursor.pin) if task.cursor.pin is not None else self._rulebook.current
+        act = partial(
+            errands.retell, number=number, task=task, playbook=rules.playbooks.get(task.cursor.playbook or ""),
+            tree=self._history.tree(live.tip), secrets=self._secrets,
+        )  # fmt: skip
+        self._courier.send(Errand(("comment", task.id), before.cursor.repo, act), _SETTLE)
