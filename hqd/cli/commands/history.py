@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from hqd.cli import names
 from hqd.cli.commands import Json, call_of, finish
 
 
@@ -69,6 +70,26 @@ def backtest(
     finish(backtest(call_of(context), asked, as_json=as_json))
 
 
+def bisect(
+    context: typer.Context,
+    playbook: Annotated[str, typer.Argument(metavar="PLAYBOOK", autocompletion=names.playbooks)],
+    step: Annotated[str | None, typer.Option("--step", metavar="STEP", help="Only this agent step.")] = None,
+    metric: Annotated[str, typer.Option("--metric", metavar="M", help="first_pass or clean.")] = "first_pass",
+    as_json: Json = False,
+) -> None:
+    """Which edit made a playbook better or worse.
+
+    Its versions side by side, by the pin of each attempt: the same agent and model only, all judged by the gates of the
+    newest version; neighbours with the interval of their difference.
+
+    Example: hqd bisect newsletter --step write
+    """
+    from hqd.cli.bisect import bisect
+
+    finish(bisect(call_of(context), playbook, step=step, metric=metric, as_json=as_json))
+
+
 def register(app: typer.Typer) -> None:
     app.command()(replay)
+    app.command()(bisect)
     app.command()(backtest)
