@@ -99,6 +99,14 @@ class View:
         self._rules: dict[Pin, Rules | None] = {}
 
     @cached_property
+    def moment(self) -> datetime:
+        """Now; of a view of the past, when its commit was made: dates and ages are told as they were then."""
+        if not self.past:
+            return now()
+        said = self.repo.git.read("show", "-s", "--format=%ct", self.tree.commit).text
+        return datetime.fromtimestamp(int(said), UTC)
+
+    @cached_property
     def daemon(self) -> Daemon:
         private = self.repo.private
         pid = daemon_alive(private)

@@ -33,8 +33,8 @@ HEADS = ("TASK", "PLAYBOOK/STEP", "TRY", "COST", "AGE", "WHAT")
 
 def status(call: Call, *, as_json: bool, everything: bool, at: str | None) -> int:
     """Prints the board of main, or of a revision; the exit code is 0 whatever it shows."""
-    moment = now()
     with view(call, at) as seen:
+        moment = seen.moment
         board = seen.board(moment)
         alive = seen.daemon.alive or seen.past
         rows = [row(task, board, moment, alive=alive, doing=_doing(seen, task)) for task in _sorted(board)]
@@ -111,7 +111,7 @@ def _sorted(board: Board) -> list[Task]:
 def _doing(seen: View, task: Task) -> str:
     """What its worker does, or what its pull request waits for."""
     if task.state is State.REVIEW:
-        return waiting(seen, task, now())
+        return waiting(seen, task, seen.moment)
     flight = seen.in_flight.get(task.id)
     if flight is None:
         return ""
@@ -129,6 +129,7 @@ def _facts(
         "inbox": inbox,
         "paused": board.paused,
         "commit": seen.tree.commit,
+        "at": seen.moment.isoformat(timespec="seconds"),
         "hq": str(seen.repo.root),
     }
 
@@ -200,7 +201,7 @@ def _head(seen: View, board: Board) -> None:
     daemon = seen.daemon
     where = f"{seen.repo.root.name}  {seen.repo.branch} {seen.tree.commit[:9]}"
     if seen.past:
-        terminal.title(f"{where}  (as it was then)")
+        terminal.title(f"{where}  as of {seen.moment:%Y-%m-%d %H:%M} UTC")
         return
     if not daemon.alive:
         said = "no daemon runs (`hqd run` starts one)"

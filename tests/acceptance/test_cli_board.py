@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -70,6 +71,9 @@ def test_the_board_at_an_earlier_commit_is_the_board_of_then(hqd: CommandLine) -
     first = hqd.git("log", "--format=%H", "--grep=^Hqd-Event: accepted", "main").splitlines()[-1]
     then = hqd.ok("status", "--at", first, "--json").json()
     assert [each["state"] for each in then["tasks"]] == ["queue"]
+    made = datetime.fromtimestamp(int(hqd.git("show", "-s", "--format=%ct", first)), UTC)
+    assert datetime.fromisoformat(then["at"]) == made, "dates and ages are told as they were"
+    assert f"as of {made:%Y-%m-%d %H:%M} UTC" in hqd.ok("status", "--at", first).out
     unknown = hqd("status", "--at", "no-such-commit")
     assert (unknown.code, "no commit" in unknown.err) == (2, True)
     assert hqd("status", "--at", "--output=x").code == 2
