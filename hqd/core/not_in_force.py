@@ -25,17 +25,12 @@ class Later:
 
 
 NOT_IN_FORCE: tuple[Later, ...] = (
-    Later("settings", ("hq", "hosts"), "several hosts on one HQ", lambda value: value == "many"),
-    Later("settings", ("hq", "fetch"), "following origin"),
-    Later("settings", ("hq", "push"), "pushing to origin"),
     Later("settings", ("forge", "kind"), "forges other than local", lambda value: value != "local"),
-    Later("settings", ("webhook",), "webhooks from a forge"),
     Later("settings", ("audit",), "audits"),
     Later("playbook", ("experiment",), "experiments"),
     Later("playbook", ("audit",), "audits"),
     Later("playbook", ("steps", "*", "review", "sample"), "reviews of a sample only"),
     Later("playbook", ("steps", "*", "review", "risk"), "reviews by risk"),
-    Later("playbook", ("steps", "*", "review", "remind"), "reminders of a review"),
 )
 
 

@@ -2,78 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from hqd.daemon.forge import memory
-from hqd.daemon.loop import Loop
-from hqd.model.board import Task
-from hqd.model.forge_news import ForgeNews
 from hqd.model.record import EventKind
 from hqd.model.task import State
+from tests.daemon.forge_words import events, last, news, place, review_of, reviewed, said, theirs, up
 from tests.daemon.headquarters import only, settle
-from tests.forge_hq import TASK, Forged, forged
-
-ANSWERS = [
-    {"attempt": 1, "answer": "three good words"},
-    {"attempt": 2, "answer": "three better words"},
-    {"answer": "three last words"},
-]
-
-
-@contextmanager
-def place(root: Path, **keys: str) -> Iterator[Forged]:
-    with forged(root, flavour="gitea", **keys) as found:
-        found.hq.answers(*ANSWERS)
-        found.hq.commit()
-        yield found
+from tests.forge_hq import Forged
 
 
 @pytest.fixture
 def at(tmp_path: Path) -> Iterator[Forged]:
     with place(tmp_path) as found:
         yield found
-
-
-def up(at: Forged, loop: Loop) -> Task:
-    """One task, whose work is up for review."""
-    at.hq.drop("a.md", TASK)
-    return reviewed(at, loop)
-
-
-def reviewed(at: Forged, loop: Loop, head: str | None = None) -> Task:
-    """The task, once work other than `head` is up for review and the forge has it."""
-
-    def ready() -> bool:
-        tasks = list(loop.live.tasks.values())
-        return bool(tasks) and tasks[0].state is State.REVIEW and tasks[0].cursor.head != head
-
-    settle(loop, ready)
-    task = only(loop)
-    assert at.git("rev-parse", f"hqd/{task.id}") == task.cursor.head
-    return task
-
-
-def events(at: Forged, task: Task) -> list[str]:
-    return at.hq.events(task.id)
-
-
-def news(at: Forged) -> ForgeNews:
-    """What the commands of people are told."""
-    return memory.read(at.hq.root / ".git/hqd")
-
-
-def until(loop: Loop, done: Callable[[], bool]) -> None:
-    settle(loop, done)
-
-
-def said(at: Forged, *words: str) -> list[str]:
-    """hqd's own comments that have all of `words`."""
-    mine = [each.body for each in at.forge.comments if each.author == at.forge.me]
-    return [body for body in mine if all(word in body for word in words)]
 
 
 def test_line_comments_reach_the_agent_together_once_and_the_reply_names_the_commit(at: Forged) -> None:
@@ -84,7 +28,7 @@ def test_line_comments_reach_the_agent_together_once_and_the_reply_names_the_com
         at.forge.on_line(1, "tim", path, 1, "Say better instead of good")
         at.forge.on_line(1, "tim", path, 1, "And keep it short")
         again = reviewed(at, loop, head)
-        until(loop, lambda: bool(said(at, "Answered in", str(again.cursor.head)[:12])))
+        settle(loop, lambda: bool(said(at, "Answered in", str(again.cursor.head)[:12])))
         settle(loop)
         assert events(at, task).count("feedback") == 1
         (feedback,) = [each for each in at.hq.records(task.id) if each.event is EventKind.FEEDBACK]
@@ -113,7 +57,7 @@ def test_a_merge_by_button_ends_the_task(at: Forged) -> None:
         task = up(at, loop)
         at.forge.merge(1, "squash", by="tim")
         at.catch_up()
-        until(loop, lambda: not loop.live.tasks)
+        settle(loop, lambda: not loop.live.tasks)
         assert events(at, task)[-2:] == ["landed", "done"]
 
 
@@ -121,12 +65,12 @@ def test_closed_and_reopened_within_the_grace_time_goes_on(tmp_path: Path) -> No
     with place(tmp_path, branch_grace='"60s"') as at, at.hq.daemon() as loop:
         task = up(at, loop)
         at.forge.close(1, by="tim")
-        until(loop, lambda: only(loop).cursor.review.closed_since is not None)
+        settle(loop, lambda: review_of(loop).closed_since is not None)
         at.forge.reopen(1, by="tim")
-        until(loop, lambda: only(loop).cursor.review.closed_since is None)
+        settle(loop, lambda: review_of(loop).closed_since is None)
         at.forge.merge(1, by="tim")
         at.catch_up()
-        until(loop, lambda: not loop.live.tasks)
+        settle(loop, lambda: not loop.live.tasks)
         assert events(at, task)[-1] == "done"
 
 
@@ -134,17 +78,17 @@ def test_closed_unmerged_is_dropped_after_the_grace_time(at: Forged) -> None:
     with at.hq.daemon() as loop:
         task = up(at, loop)
         at.forge.close(1, by="tim")
-        until(loop, lambda: not loop.live.tasks)
-        last = at.hq.records(task.id)[-1]
-        assert (last.event, last.to) == (EventKind.DROPPED, State.DROPPED)
-        assert "closed at" in (last.message or "")
+        settle(loop, lambda: not loop.live.tasks)
+        dropped = last(at, task, "dropped")
+        assert dropped.to is State.DROPPED
+        assert "closed at" in (dropped.message or "")
 
 
 def test_a_deleted_branch_closes_the_review_and_drops_the_task(at: Forged) -> None:
     with at.hq.daemon() as loop:
         task = up(at, loop)
         at.forge.delete_branch(f"hqd/{task.id}")
-        until(loop, lambda: not loop.live.tasks)
+        settle(loop, lambda: not loop.live.tasks)
         assert events(at, task)[-1] == "dropped"
 
 
@@ -152,9 +96,9 @@ def test_an_approval_is_recorded_and_waits_for_the_merge(at: Forged) -> None:
     with at.hq.daemon() as loop:
         task = up(at, loop)
         at.forge.approve(1, by="tim")
-        until(loop, lambda: only(loop).cursor.review.approved)
+        settle(loop, lambda: review_of(loop).approved)
         settle(loop)
-        assert only(loop).cursor.review.approvers == ("tim",)
+        assert review_of(loop).approvers == ("tim",)
         assert events(at, task)[-2:] == ["review_opened", "feedback"]
 
 
@@ -162,15 +106,8 @@ def test_an_approval_lets_the_flow_go_on_where_nothing_lands(tmp_path: Path) -> 
     with place(tmp_path, land="never") as at, at.hq.daemon() as loop:
         task = up(at, loop)
         at.forge.approve(1, by="tim")
-        until(loop, lambda: not loop.live.tasks)
+        settle(loop, lambda: not loop.live.tasks)
         assert events(at, task)[-1] == "done"
-
-
-def theirs(at: Forged, task: Task, start: str, text: str = "a person's words") -> str:
-    """A person's push to the task's branch, on top of `start`; by force if need be."""
-    from tests.forge_scene import commit
-
-    return commit(at.bare, f"hqd/{task.id}", {"content/a.md": text + "\n"}, start, "By hand")
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -178,15 +115,15 @@ def test_a_persons_commits_on_the_branch_are_under_review_now(at: Forged, force:
     with at.hq.daemon() as loop:
         task = up(at, loop)
         at.forge.approve(1, by="tim")
-        until(loop, lambda: only(loop).cursor.review.approved)
+        settle(loop, lambda: review_of(loop).approved)
         made = theirs(at, task, "main" if force else f"hqd/{task.id}")
-        until(loop, lambda: only(loop).cursor.head == made)
-        until(loop, lambda: bool(said(at, "by a person", made[:12])))
-        review = only(loop).cursor.review
+        settle(loop, lambda: only(loop).cursor.head == made)
+        settle(loop, lambda: bool(said(at, "by a person", made[:12])))
+        review = review_of(loop)
         assert (review.head, review.approved) == (made, False)
-        last = [each for each in at.hq.records(task.id) if each.event is EventKind.FEEDBACK][-1]
-        assert ("by force" in (last.message or "")) == force
-        assert "the approval of tim no longer counts" in (last.message or "")
+        followed = last(at, task, "feedback").message or ""
+        assert ("by force" in followed) == force
+        assert "the approval of tim no longer counts" in followed
         assert at.hq.git("rev-parse", f"hqd/{task.id}") == made
 
 
@@ -194,15 +131,15 @@ def test_orders_are_obeyed_once_and_answered(at: Forged) -> None:
     with at.hq.daemon() as loop:
         task = up(at, loop)
         at.forge.say(1, "/hqd retry", by="tim")
-        until(loop, lambda: bool(said(at, "not in blocked/")))
+        settle(loop, lambda: bool(said(at, "not in blocked/")))
         at.forge.say(1, "/hqd why", by="tim")
-        until(loop, lambda: bool(said(at, "It is in `review/`")))
+        settle(loop, lambda: bool(said(at, "It is in `review/`")))
         at.forge.say(1, "/hqd drop", by="eve")
         at.forge.say(1, "/hqd drop", by="tim")
-        until(loop, lambda: not loop.live.tasks)
-        until(loop, lambda: bool(said(at, "dropped")))
-        last = at.hq.records(task.id)[-1]
-        assert (last.event, last.by, last.via) == (EventKind.DROPPED, "tim", "forge")
+        settle(loop, lambda: not loop.live.tasks)
+        settle(loop, lambda: bool(said(at, "dropped")))
+        dropped = last(at, task, "dropped")
+        assert (dropped.by, dropped.via) == ("tim", "forge")
         assert len(said(at, "not in blocked/")) == len(said(at, "It is in `review/`")) == 1
 
 
@@ -211,7 +148,7 @@ def test_a_restart_hears_nothing_twice_and_says_nothing_twice(at: Forged) -> Non
         task = up(at, loop)
         at.forge.say(1, "Make it better", by="tim")
         head = reviewed(at, loop, task.cursor.head).cursor.head
-        until(loop, lambda: bool(said(at, "Answered in")))
+        settle(loop, lambda: bool(said(at, "Answered in")))
     before = events(at, task)
     with at.hq.daemon() as loop:
         settle(loop)

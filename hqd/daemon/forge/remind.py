@@ -17,7 +17,7 @@ from hqd.ports import Notifier
 class Reminders:
     """Port Outside. A hold of the forge, a pause or a stop lets reminders wait: nobody could do anything about them."""
 
-    def __init__(self, notifier: Callable[[], Notifier]) -> None:
+    def __init__(self, notifier: Notifier) -> None:
         self._notifier = notifier
         self._next: dict[str, tuple[int, datetime | None]] = {}  # task -> record number, when it is due
 
@@ -42,7 +42,7 @@ class Reminders:
     def committed(self, written: Sequence[Written], now: datetime) -> None:
         for each in written:
             if _reminded(each):
-                self._notifier().tell("review", news.facts(each))
+                self._notifier.tell("review", {**news.facts(each), "reason": "reminder"})
 
     def alarm(self) -> datetime | None:
         return min((at for _n, at in self._next.values() if at is not None), default=None)

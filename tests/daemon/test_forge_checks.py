@@ -1,0 +1,193 @@
+"""The forge's own CI as a gate of a review, reminders, and webhooks that wake."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+from hqd.model.board import Task
+from hqd.model.failure import ParkReason
+from hqd.model.task import State
+from tests.daemon.forge_words import events, last, news, place, review_of, reviewed, said, theirs, up
+from tests.daemon.headquarters import make, only, settle
+from tests.forge_hq import TASK, Forged
+
+CHECKED = """
+name = "article"
+accepts = { tags = ["article"] }
+[[steps]]
+name = "write"
+agent = "worker"
+deliver = "content/{{ task.slug }}.md"
+[[steps]]
+name = "approve"
+review = { reviewers = ["tim"], land = "LAND" }
+gates = [{ kind = "forge_checks", names = ["build"], wait = "WAIT" }, { kind = "diff_limits", max_files = 1 }]
+"""
+
+
+def checked(land: str = "on_merge", wait: str = "60s") -> str:
+    return CHECKED.replace("LAND", land).replace("WAIT", wait)
+
+
+def waits(at: Forged, task: Task) -> str:
+    """What `hqd why` says that it waits for."""
+    return news(at).reviews[task.id].waits if task.id in news(at).reviews else ""
+
+
+def test_a_red_check_goes_to_the_agent_once_for_each_head(tmp_path: Path) -> None:
+    with place(tmp_path, checked()) as at, at.hq.daemon() as loop:
+        task = up(at, loop)
+        head = str(task.cursor.head)
+        assert task.cursor.gates["forge_checks"] == "skip"
+        at.forge.set_status(head, "build", "pending")
+        settle(loop, lambda: "build (pending)" in waits(at, task))
+        assert events(at, task)[-1] == "review_opened"
+        at.forge.set_status(head, "build", "failure", "2 tests failed")
+        again = reviewed(at, loop, head)
+        finding = last(at, task, "feedback").findings[0]
+        assert (finding.source, "2 tests failed" in finding.text) == ("gate:forge_checks", True)
+        at.forge.set_status(str(again.cursor.head), "build", "failure", "1 test failed")
+        third = reviewed(at, loop, again.cursor.head)
+        at.forge.set_status(str(third.cursor.head), "build", "success")
+        settle(loop)
+        assert events(at, task).count("feedback") == 2
+        assert said(at, "Answered in") == []
+
+
+def test_an_approval_waits_for_the_checks_and_counts_when_they_are_green(tmp_path: Path) -> None:
+    with place(tmp_path, checked("never")) as at, at.hq.daemon() as loop:
+        task = up(at, loop)
+        at.forge.approve(1, by="tim")
+        settle(loop, lambda: "build (not begun)" in waits(at, task))
+        settle(loop)
+        assert events(at, task)[-1] == "review_opened"
+        at.forge.set_status(str(task.cursor.head), "build", "success")
+        settle(loop, lambda: not loop.live.tasks)
+        assert events(at, task)[-1] == "done"
+
+
+def test_a_check_that_never_says_anything_ends_at_a_person(tmp_path: Path) -> None:
+    with place(tmp_path, checked(wait="1s")) as at, at.hq.daemon() as loop:
+        task = up(at, loop)
+        settle(loop, lambda: only(loop).state is State.BLOCKED)
+        parked = last(at, task, "parked")
+        assert parked.reason is ParkReason.GATE_ERROR
+        assert "build (not begun)" in (parked.missing or "")
+
+
+def test_a_persons_commits_pass_the_reviews_gates_again(tmp_path: Path) -> None:
+    with place(tmp_path, checked()) as at, at.hq.daemon() as loop:
+        task = up(at, loop)
+        made = theirs(at, task, f"hqd/{task.id}")
+        settle(loop, lambda: review_of(loop).head == made and only(loop).state is State.REVIEW)
+        assert events(at, task)[-3:] == ["feedback", "claimed", "review_opened"]
+        assert list(at.forge.pulls) == [1]
+
+
+def test_a_persons_commits_that_fail_the_reviews_gates_are_for_a_person(tmp_path: Path) -> None:
+    with place(tmp_path, checked()) as at, at.hq.daemon() as loop:
+        task = up(at, loop)
+        theirs(at, task, f"hqd/{task.id}")
+        from tests.forge_scene import commit
+
+        commit(at.bare, f"hqd/{task.id}", {"more.md": "x\n"}, f"hqd/{task.id}", "Too much")
+        settle(loop, lambda: only(loop).state is State.BLOCKED)
+        assert "files" in (last(at, task, "finished").message or "")
+
+
+# -- reminders ------------------------------------------------------------------------------------------------
+
+REMINDED = """
+name = "article"
+accepts = { tags = ["article"] }
+[[steps]]
+name = "write"
+agent = "worker"
+deliver = "content/{{ task.slug }}.md"
+[[steps]]
+name = "approve"
+review = { reviewers = ["tim"], remind = "PERIOD" }
+"""
+
+
+def test_a_reminder_is_one_comment_each_period_and_a_restart_does_not_remind_twice(tmp_path: Path) -> None:
+    with place(tmp_path, REMINDED.replace("PERIOD", "2s")) as at:
+        with at.hq.daemon() as loop:
+            task = up(at, loop)
+            settle(loop, lambda: bool(said(at, "Still waits for a review")))
+            first = review_of(loop).reminded
+            settle(loop, lambda: len(said(at, "Still waits for a review")) == 2)
+            assert review_of(loop).reminded != first
+        told = len(said(at, "Still waits for a review"))
+        at.hq.write("playbooks/article.toml", REMINDED.replace("PERIOD", "1h"))
+        before = events(at, task)
+        with at.hq.daemon() as loop:
+            settle(loop, lambda: at.server.count("GET", "/comments") > 0 and loop.idle)
+        assert events(at, task) == before
+        assert len(said(at, "Still waits for a review")) == told
+
+
+def test_without_a_forge_a_reminder_is_a_notification(tmp_path: Path) -> None:
+    told = tmp_path / "told.txt"
+    from tests.daemon.headquarters import SETTINGS
+
+    words = json.dumps(["sh", "-c", f'echo "$1" >> {told}', "-", "{{ reason }} {{ task.slug }}"])
+    settings = f'{SETTINGS}\n[[notify]]\non = ["review"]\ncommand = {words}\n'
+    hq = make(tmp_path, settings, article=REMINDED.replace("PERIOD", "1s"))
+    with hq.daemon() as loop:
+        hq.drop("a.md", TASK)
+        settle(loop, lambda: told.exists() and "reminder a" in told.read_text())
+        assert hq.events(only(loop).id)[-1] == "feedback"
+
+
+# -- webhooks -------------------------------------------------------------------------------------------------
+
+
+def test_a_webhook_wakes_and_a_forged_or_replayed_one_does_not(tmp_path: Path) -> None:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    with place(tmp_path, poll='"1h"') as at:
+        text = (at.hq.root / "hqd.toml").read_text()
+        at.hq.write("hqd.toml", f'{text}\n[webhook]\nlisten = "127.0.0.1:{port}"\nsecret = "secret:hook"\n')
+        at.hq.commit()
+        at.hq.env["HQD_SECRET_HOOK"] = "shared"
+        url = f"http://127.0.0.1:{port}/"
+        with at.hq.daemon() as loop:
+            task = up(at, loop)
+            settle(loop)
+            at.forge.approve(1, by="tim")
+            event = at.forge.outbox[-1]
+            seen = len(at.server.requests)
+            assert at.server.deliver(event, "guessed", url) == 401
+            settle(loop)
+            assert (len(at.server.requests), review_of(loop).approved) == (seen, False)
+            began = time.monotonic()
+            assert at.server.deliver(event, "shared", url) == 204
+            settle(loop, lambda: review_of(loop).approved)
+            assert time.monotonic() - began < 2
+            settle(loop)
+            seen = len(at.server.requests)
+            assert at.server.deliver(event, "shared", url) == 202
+            settle(loop)
+            assert len(at.server.requests) == seen
+            assert events(at, task)[-1] == "feedback"
+
+
+def test_an_address_that_is_taken_is_told_and_does_not_stop_hqd(tmp_path: Path) -> None:
+    import socket
+
+    with place(tmp_path) as at, socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        text = (at.hq.root / "hqd.toml").read_text()
+        listen = f'[webhook]\nlisten = "127.0.0.1:{taken.getsockname()[1]}"\nsecret = "secret:hook"\n'
+        at.hq.write("hqd.toml", f"{text}\n{listen}")
+        at.hq.commit()
+        with at.hq.daemon() as loop:
+            up(at, loop)
+        assert any("cannot listen for webhooks" in note for note in at.hq.shown.notes)
