@@ -27,6 +27,8 @@ IGNORE = ".gitignore"
 IGNORED = f"{layout.CACHE}/"
 GENERAL = ("general.toml", "general/")
 """What of the starter's playbooks `minimal` keeps."""
+OWN = ("docs.toml",)
+"""Playbooks of hqd's own repository: they stand among the samples there, and are none."""
 
 Files = Mapping[str, bytes]
 
@@ -70,7 +72,8 @@ def starter_files(agent: Kind, *, minimal: bool) -> dict[str, bytes]:
     playbooks = source / layout.PLAYBOOKS
     for path in sorted(playbooks.rglob("*")):
         name = path.relative_to(playbooks).as_posix()
-        if path.is_file() and not path.name.startswith(".") and (not minimal or name.startswith(GENERAL)):
+        wanted = name not in OWN and (not minimal or name.startswith(GENERAL))
+        if path.is_file() and not path.name.startswith(".") and wanted:
             files[f"{layout.PLAYBOOKS}/{name}"] = path.read_bytes()
     files[layout.SETTINGS] = starter_settings(agent).encode()
     return files
