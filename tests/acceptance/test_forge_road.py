@@ -1,0 +1,60 @@
+"""The whole road of a pull request: the real hqd against a fake GitHub, with a bare remote behind both."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.acceptance.processes import Daemon, in_state, run, task_of, until
+from tests.daemon.forge_words import place
+from tests.forge_hq import TASK, Forged
+from tests.forge_scene import commit
+
+POLL = 2.0
+PATH = "content/a.md"
+
+
+def head_of(at: Forged, task: str) -> str:
+    return at.git("rev-parse", f"hqd/{task}")
+
+
+def review_is_up(at: Forged, daemon: Daemon, other_than: str = "") -> Callable[[], str]:
+    """The task's id, once work other than `other_than` is up for review."""
+
+    def look() -> str:
+        assert daemon.alive, daemon.output()
+        found = task_of(at.hq, "a")
+        if found is None or found[0] != "review":
+            return ""
+        head = at.hq.records(found[1])[-1].cursor.head
+        return found[1] if head != other_than else ""
+
+    return look
+
+
+def test_changes_asked_for_on_two_lines_are_answered_approved_and_squashed_while_main_moves(tmp_path: Path) -> None:
+    with place(tmp_path, flavour="github", poll=f'"{POLL}s"', debounce='"200ms"') as at, run(at.hq) as daemon:
+        at.hq.drop("a.md", TASK)
+        task = until(review_is_up(at, daemon), "the review is open", 60)
+        first = head_of(at, task)
+        at.forge.on_line(1, "tim", PATH, 1, "Say better")
+        at.forge.on_line(1, "tim", PATH, 1, "Say it shorter")
+        at.forge.request_changes(1, "tim")
+        until(review_is_up(at, daemon, first), "the agent has answered", 60)
+        feedback = [each for each in at.hq.records(task) if each.event.value == "feedback"]
+        assert [len(each.findings) for each in feedback] == [2]
+        second = head_of(at, task)
+        until(
+            lambda: [each for each in at.forge.comments if second[:12] in each.body], "the reply names the commit", 30
+        )
+        at.forge.approve(1, by="tim")
+        commit(at.bare, "main", {"README.md": "Somebody else's work\n"}, "main", "Meanwhile")
+        at.forge.merge(1, "squash", by="tim")
+        merged = time.monotonic()
+        at.catch_up()
+        in_state(at.hq, "a", "done", seconds=30, daemon=daemon)
+        assert time.monotonic() - merged < POLL + 2
+        assert list(at.forge.pulls) == [1]
+        assert at.git("show", f"main:{PATH}") == "three better words"
+        assert daemon.alive
