@@ -21,6 +21,7 @@ from hqd.daemon.draft import Draft
 from hqd.daemon.forge import errands
 from hqd.daemon.forge.courier import Courier, Errand, Told
 from hqd.daemon.forge.faults import meaning
+from hqd.daemon.forge.story import Story, read_story
 from hqd.daemon.landings import refused
 from hqd.daemon.live import Live
 from hqd.daemon.places import Places
@@ -252,12 +253,16 @@ class Acting:
             self._courier.send(Errand(("close", task.id), task.cursor.repo, act))
 
     def _comment(self, before: Task, task: Task, number: int) -> None:
+        act = partial(errands.retell, number=number, told=partial(self._told_of, task), secrets=self._secrets)
+        self._courier.send(Errand(("comment", task.id), before.cursor.repo, act), _SETTLE)
+
+    def _told_of(self, task: Task) -> Story | None:
+        """From the courier's thread: the story of a task as it is by then. None: an opening tells it."""
         live = self._live
         if live is None:
-            return
-        rules = self._rulebook.at(task.cursor.pin) if task.cursor.pin is not None else self._rulebook.current
-        act = partial(
-            errands.retell, number=number, task=task, playbook=rules.playbooks.get(task.cursor.playbook or ""),
-            tree=self._history.tree(live.tip), secrets=self._secrets,
-        )  # fmt: skip
-        self._courier.send(Errand(("comment", task.id), before.cursor.repo, act), _SETTLE)
+            return None
+        task = live.tasks.get(task.id, task)
+        review = task.cursor.review
+        if task.state is State.REVIEW or (task.state is State.ACTIVE and review and review.step == task.cursor.step):
+            return None
+        return read_story(task, None, self._history.tree(live.tip))

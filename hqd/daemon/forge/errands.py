@@ -9,11 +9,9 @@ from collections.abc import Callable, Collection
 
 from hqd.codec.record import UnreadableRecord
 from hqd.daemon.forge.brief import comment
-from hqd.daemon.forge.story import read_records, read_story
+from hqd.daemon.forge.story import Story, read_records
 from hqd.errors import ForgeRefused
-from hqd.model.board import Task
 from hqd.model.names import TASK_ID
-from hqd.model.playbook import Playbook
 from hqd.model.record import Record, ReviewState
 from hqd.model.review import MergeStyle, Review, ReviewStatus
 from hqd.model.task import State
@@ -53,14 +51,13 @@ def retell(
     server: RemoteForge,
     *,
     number: int,
-    task: Task,
-    playbook: Playbook | None,
-    tree: Tree,
+    told: Callable[[], Story | None],
     secrets: Callable[[], Collection[str]],
 ) -> str:
-    """Brings the comment up to date."""
-    story = read_story(task, playbook, tree)
-    server.comment(number, task.id, comment(story, task.state, secrets()))
+    """Brings the comment up to date with the task as it is by now."""
+    story = told()
+    if story is not None:
+        server.comment(number, story.task.id, comment(story, story.task.state, secrets()))
     return ""
 
 
