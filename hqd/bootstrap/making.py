@@ -58,11 +58,29 @@ def with_lessons(report: Report, reader: Reader, pin: Pin) -> Rules:
     return Rules(named, settings, report.config.by_name, tuple(lessons.values()))
 
 
-def context_means(root: Path, history: GitHistory) -> Means:
-    """What prompts are gathered with, for the daemon and for whoever looks at what it would send."""
-    from hqd.adapters.similar_index import SimilarIndex, rerankers
+def context_means(root: Path, history: GitHistory, agents: Mapping[str, Agent] | None = None) -> Means:
+    """What prompts are gathered with, for the daemon and for whoever looks at what it would send.
 
-    return Means(history, Library(history), SimilarIndex(root / layout.CACHE / "similar.sqlite", history, rerankers()))
+    `agents`: those whose provider counts tokens are asked to; without them tokens are estimated.
+    """
+    from hqd.adapters.agents.anthropic import AnthropicAgent
+    from hqd.adapters.similar_index import SimilarIndex, rerankers
+    from hqd.adapters.token_counts import KeptCounts
+
+    cache = root / layout.CACHE
+    similar = SimilarIndex(cache / "similar.sqlite", history, rerankers())
+    counters = {name: agent for name, agent in (agents or {}).items() if isinstance(agent, AnthropicAgent)}
+    counting = KeptCounts(cache / "tokens.sqlite", counters) if counters else None
+    return Means(history, Library(history), similar, counting)
+
+
+def counting_agents(env: Mapping[str, str], stack: ExitStack) -> dict[str, Agent]:
+    """The agents whose providers count tokens, for whoever looks on without a daemon."""
+    from hqd.adapters.agents.anthropic import AnthropicAgent
+
+    anthropic = AnthropicAgent(env, EnvironmentSecrets(env), {})
+    stack.callback(anthropic.close)
+    return {"anthropic": anthropic}
 
 
 def agent_adapters(

@@ -105,7 +105,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         history=hq.history,
         secrets=found.known,
         accepted=Accepted(hq.history),
-        context=context_means(hq.root, hq.history),
+        context=context_means(hq.root, hq.history, agents),
         programs=LocalPrograms(),
         environment=passing(env),
         vault=found,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Any
 
-from hqd.bootstrap import context_means
+from hqd.bootstrap import context_means, counting_agents
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.finding import Told, find
@@ -49,7 +50,9 @@ def _prompt(
 ) -> Prompt:
     moment = now()
     board = seen.board(moment)
-    made = preview(task, step, board, context_means(call.root(), seen.history), moment, rules, without)
+    with ExitStack() as stack:
+        means = context_means(call.root(), seen.history, counting_agents(call.env, stack))
+        made = preview(task, step, board, means, moment, rules, without)
     unknown = set(without) - {row["source"] for row in made.manifest["sources"]}
     if unknown and rules is None:
         remedy = "`hqd context` lists the sources; write one as it stands there"

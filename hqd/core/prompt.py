@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from hqd.core.context.choose import DoesNotFit, choose
 from hqd.core.context.source import Candidate, Load
 from hqd.core.context.source import Document as Document
-from hqd.core.context.tokens import ESTIMATE, Counter
+from hqd.core.context.tokens import ESTIMATE, Counter, Whole
 from hqd.core.context.tokens import estimate_tokens as estimate_tokens
 from hqd.core.context.window import Budget
 from hqd.core.expressions import compile_text
@@ -76,30 +77,38 @@ def assemble(
     count: Counter = estimate_tokens,
     counter: str = ESTIMATE,
     without: Collection[str] = (),
+    whole: Whole | None = None,
 ) -> Prompt:
     """The prompt with those of the candidates that fit. Raises Unusable, ExpressionFault.
 
-    A counter's word on the whole prompt is the last: where it is above the budget, documents go until it is not.
+    `whole`: counts a whole request, by default like `count`. Its word is the last: where it is above the budget,
+    documents go until it is not.
     """
-    bare = compose(parts, count=count, counter=counter, budget=budget)
-    fixed = count(bare.text) if bare.text else 0
+    whole = whole or (lambda stable, prompt: count(stable + prompt) if stable + prompt else 0)
+    say = partial(compose, count=count, counter=counter, budget=budget, whole=whole)
+    fixed = int(say(parts).manifest["tokens"])
     if budget.known and fixed > budget.tokens:
         message = f"the task itself, with what belongs to it, has {fixed} tokens; the budget is {budget.tokens}"
         raise DoesNotFit(f"{message} (window {budget.window}, {budget.reserved} for the answer)")
     room = budget.tokens - fixed
     for _try in range(_TRIES):
         documents = choose(candidates, load, _wrapped, count, room, budget.tokens, without)
-        made = compose(replace(parts, documents=documents), count=count, counter=counter, budget=budget)
-        over = count(made.text) - budget.tokens
+        made = say(replace(parts, documents=documents))
+        over = int(made.manifest["tokens"]) - budget.tokens
         if over <= 0 or not any(document.sent for document in documents):
             return made
         room -= over + max(1, room // 20)
     documents = choose(candidates, load, _wrapped, count, 0, budget.tokens, without)  # raises for what is required
-    return compose(replace(parts, documents=documents), count=count, counter=counter, budget=budget)
+    return say(replace(parts, documents=documents))
 
 
 def compose(
-    parts: Parts, *, count: Counter = estimate_tokens, counter: str = ESTIMATE, budget: Budget | None = None
+    parts: Parts,
+    *,
+    count: Counter = estimate_tokens,
+    counter: str = ESTIMATE,
+    budget: Budget | None = None,
+    whole: Whole | None = None,
 ) -> Prompt:
     """The prompt of one attempt from chosen documents. Raises ExpressionFault for a template that cannot be rendered.
 
@@ -122,7 +131,8 @@ def compose(
     if parts.diagnosis is not None:
         sections.append(_section("Diagnosis", parts.diagnosis))
     prompt = "\n".join(sections)
-    return Prompt(stable, prompt, _manifest(parts, stable, prompt, count, counter, budget))
+    tokens = whole(stable, prompt) if whole is not None else count(stable + prompt)
+    return Prompt(stable, prompt, _manifest(parts, stable, prompt, tokens, count, counter, budget))
 
 
 def _of(document: Document) -> str:
@@ -155,7 +165,7 @@ def _section(title: str, text: str) -> str:
 
 
 def _manifest(
-    parts: Parts, stable: str, prompt: str, count: Counter, counter: str, budget: Budget | None
+    parts: Parts, stable: str, prompt: str, tokens: int, count: Counter, counter: str, budget: Budget | None
 ) -> dict[str, Any]:
     sources = [_row(document, count) for document in (*parts.documents, *parts.outputs)]
     if parts.template_path is not None:
@@ -171,7 +181,7 @@ def _manifest(
     return {
         "v": MANIFEST_VERSION,
         "sources": sources,
-        "tokens": count(stable + prompt),
+        "tokens": tokens,
         "budget": budget.tokens if budget is not None else None,
         "window": budget.window if budget is not None else None,
         "reserved": budget.reserved if budget is not None else None,

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from hqd.codec import layout
 from hqd.core.context.choose import Unusable
-from hqd.core.context.tokens import ESTIMATE, Counter, estimate_tokens
 from hqd.core.context.window import budget_of
 from hqd.core.diagnosis import diagnose
 from hqd.core.facts import facts
@@ -18,6 +18,7 @@ from hqd.core.prompt import Document, Parts, Prompt, assemble
 from hqd.core.typed import check_schema, schema_of
 from hqd.daemon.context.collect import collect
 from hqd.daemon.context.library import Library
+from hqd.daemon.context.tally import CannotCount, Counting, Tally
 from hqd.daemon.decisions import Decisions
 from hqd.daemon.job import Job
 from hqd.daemon.rulebook import PinnedFiles, Reader
@@ -31,13 +32,12 @@ class MissingContext(Expected):
 
 @dataclass(frozen=True)
 class Means:
-    """What a prompt is gathered with. `count` None: no provider counts, tokens are estimated."""
+    """What a prompt is gathered with. Where no provider counts, tokens are estimated."""
 
     history: History
     library: Library
     similar: Similar | None = None
-    count: Counter | None = None
-    counter: str = ESTIMATE
+    counting: Counting | None = None
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -53,12 +53,25 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
     found = collect(job, tree, bare.facts, means.library, means.similar, outputs=not placed, settled=settled)
     limits = (job.rules.settings.limits, job.playbook.limits, job.step.limits)
     limit = min((each.context_tokens for each in limits if each.context_tokens is not None), default=None)
-    budget = budget_of(job.settings, limit, counted=means.count is not None)
-    count = means.count or estimate_tokens
     try:
-        return assemble(bare, found, means.library.load, budget, count, means.counter, without)
+        tally = _tally(job, means, bare)
+        if tally is not None:
+            budget = budget_of(job.settings, limit, counted=True)
+            with suppress(CannotCount):
+                return assemble(
+                    bare, found, means.library.load, budget, tally.part, tally.name, without, whole=tally.whole
+                )
+        return assemble(bare, found, means.library.load, budget_of(job.settings, limit), without=without)
     except Unusable as fault:
         raise MissingContext(fault.message) from fault
+
+
+def _tally(job: Job, means: Means, bare: Parts) -> Tally | None:
+    """The provider's own counters, where it has such and a window is known that they could exceed."""
+    settings = job.settings
+    if settings is None or means.counting is None or not means.counting.asks(settings):
+        return None
+    return Tally(means.counting, settings, bare.schema, tools=settings.tools or job.step.tools)
 
 
 def parts(job: Job, history: History, own: Tree) -> Parts:

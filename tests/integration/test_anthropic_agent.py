@@ -311,7 +311,9 @@ class TestTools:
 
         assert got.failure is None, "the server refuses more than four breakpoints"
         marked = json.dumps(server.messages[-1].body["messages"]).count("cache_control")
-        assert marked == 2
+        assert marked == 3, "the stable part, the task's part, and what was said last"
+        first = json.dumps(server.messages[0].body["messages"]).count("cache_control")
+        assert first == 2, "the second turn reads the first one's prompt from the cache"
 
     def test_turns_are_bounded(self, tmp_path: Path) -> None:
         got, server = run(lambda _: api.tool("list_files", {}), cwd=tmp_path, tools=True, settings={"max_turns": 3})

@@ -23,6 +23,7 @@ from hqd.model.settings import Price
 from hqd.ports import Secrets
 
 DEFAULT_URL = "https://api.anthropic.com"
+_MINUTE, _HOUR = 60.0, 3600.0
 _NO_KEY = "no-key"  # for a server of one's own that asks for none; the SDK wants something
 _STOPS = {
     "max_tokens": (Failure.TRUNCATED, "the answer was cut at max_tokens"),
@@ -83,6 +84,7 @@ class AnthropicAgent:
         self._prices = prices
         self._api = api if api is not None else MessagesApi()
         self._plain: set[str] = set()  # base URLs of servers without structured output
+        self._silent: dict[str, float] = {}  # base URLs of servers that did not count: until when not to ask
 
     def close(self) -> None:
         """Ends the shared connection thread."""
@@ -106,6 +108,33 @@ class AnthropicAgent:
             messages=[{"role": "user", "content": _prompt(question)}],
         )
         return _masked(self._converse(attempt, stop, progress), key)
+
+    def count(self, question: Question) -> int | None:
+        """Input tokens of the first request for this answer, by the server's own endpoint; None: it does not say.
+
+        A server that failed to is not asked again for a minute; one that has no such endpoint, for an hour.
+        """
+        key, base_url = self._key(question), self._base_url(question)
+        if key is None or question.settings.model is None or time.monotonic() < self._silent.get(base_url, 0.0):
+            return None
+        self._api.load()
+        said = [{"role": "user", "content": _prompt(question)}]
+        attempt = _Attempt(question, None, (base_url, key), 0.0, forced=base_url in self._plain, messages=said)
+        counted = self._counted(attempt)
+        if isinstance(counted, int):
+            return counted
+        if not attempt.forced and api_errors.lacks_structured_output(counted):
+            attempt.forced = True
+            counted = self._counted(attempt)
+        if isinstance(counted, int):
+            return counted
+        missing = getattr(counted, "status_code", None) in (404, 405, 501)
+        self._silent[base_url] = time.monotonic() + (_HOUR if missing else _MINUTE)
+        return None
+
+    def _counted(self, attempt: _Attempt) -> int | BaseException:
+        request = {key: value for key, value in _request(attempt).items() if key != "max_tokens"}
+        return self._api.count(attempt.server, request, attempt.question.timeout)
 
     def _converse(self, attempt: _Attempt, stop: threading.Event, progress: Callable[[str], None]) -> Answer:
         question = attempt.question
@@ -178,12 +207,15 @@ def _has_tools(question: Question) -> bool:
 
 
 def _prompt(question: Question) -> list[dict[str, Any]]:
-    """The stable part first, with a cache breakpoint at its end."""
+    """The stable part first, with a cache breakpoint at its end; with tools one after the task's part too."""
     if not question.stable.strip():
-        return [{"type": "text", "text": question.text or " "}]
+        alone: dict[str, Any] = {"type": "text", "text": question.text or " "}
+        return [{**alone, "cache_control": {"type": "ephemeral"}} if _has_tools(question) else alone]
     stable = {"type": "text", "text": question.stable, "cache_control": {"type": "ephemeral"}}
-    rest = [{"type": "text", "text": question.prompt}] if question.prompt.strip() else []
-    return [stable, *rest]
+    rest: dict[str, Any] = {"type": "text", "text": question.prompt}
+    if _has_tools(question):  # more turns will follow, and each reads all that was said before
+        rest["cache_control"] = {"type": "ephemeral"}
+    return [stable, rest] if question.prompt.strip() else [stable]
 
 
 def _request(attempt: _Attempt) -> dict[str, Any]:

@@ -94,6 +94,16 @@ class MessagesApi:
                 return turn
         return turn
 
+    def count(self, server: tuple[str, str], request: Mapping[str, Any], seconds: float) -> int | BaseException:
+        """Input tokens of a request as the server counts them, or what kept it from counting."""
+        client = self._client(*server)
+        counted = asyncio.run_coroutine_threadsafe(_count_tokens(client, request, seconds), self._running_loop())
+        try:
+            return counted.result(seconds + 1.0)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller goes on without
+            counted.cancel()
+            return error
+
     def close(self) -> None:
         """Ends the loop's thread and the connections. The next `ask` starts anew."""
         with self._lock:
@@ -127,6 +137,10 @@ class MessagesApi:
                 client = anthropic.AsyncAnthropic(api_key=key, base_url=base_url, max_retries=0, timeout=timeout)
                 self._clients[(base_url, key)] = client
             return client
+
+
+async def _count_tokens(client: AsyncAnthropic, request: Mapping[str, Any], seconds: float) -> int:
+    return (await client.messages.count_tokens(**request, timeout=seconds)).input_tokens
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:

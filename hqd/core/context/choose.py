@@ -15,7 +15,7 @@ from itertools import groupby
 from hqd.core.context.cut import cut
 from hqd.core.context.likeness import nearly_same
 from hqd.core.context.source import Candidate, Document, Load, Text
-from hqd.core.context.tokens import Counter
+from hqd.core.context.tokens import Counter, estimate_tokens
 from hqd.errors import Expected
 
 STABLE_SHARE = 0.6
@@ -166,7 +166,8 @@ def _shortened(each: Candidate, text: Text, tokens: int, filling: _Filling) -> D
     whole = f"{tokens} tokens, room for {max(left, 0)}"
     shorter = None
     if left >= LEAST:
-        shorter = cut(text.text, left, lambda part: filling.tokens(each, part), each.source)
+        rate = tokens / max(1, estimate_tokens(filling.wrap(each, text.text)))  # one document is not asked about often
+        shorter = cut(text.text, left, lambda part: int(estimate_tokens(filling.wrap(each, part)) * rate), each.source)
     if shorter is None:
         return replace(_left_out(each, f"no room: {whole}"), tokens=tokens, flags=text.flags)
     sent = shorter.of(text.text)

@@ -8,6 +8,9 @@ from functools import lru_cache
 Counter = Callable[[str], int]
 """Tokens of a text. A provider's counter may say anything; the assembler believes it."""
 
+Whole = Callable[[str, str], int]
+"""Tokens of a whole request, from the stable part of its prompt and the rest."""
+
 CHARS_PER_TOKEN = 3.5
 """A careful estimate for English prose and code: real tokenizers give 3.5 to 4.5."""
 
