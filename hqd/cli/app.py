@@ -11,7 +11,7 @@ from typer.main import get_command as command
 
 from hqd import __version__
 from hqd.cli.call import Call
-from hqd.cli.commands import board, daemon, files, history, words, workshop
+from hqd.cli.commands import board, daemon, files, history, lessons, words, workshop
 
 __all__ = ["app", "command"]
 
@@ -47,5 +47,5 @@ def hqd(
         typer.echo(context.get_help())
 
 
-for group in (daemon, board, words, files, workshop, history):
+for group in (daemon, board, words, files, workshop, history, lessons):
     group.register(app)

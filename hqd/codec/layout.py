@@ -23,6 +23,10 @@ PAUSED = "workspace/PAUSED"
 SETTINGS = "hqd.toml"
 PLAYBOOKS = "playbooks"
 LESSONS = "lessons"
+LESSON_CASES = "lessons/cases"  # texts of lessons that came from no task
+LESSON_BRANCH = "hqd/lesson-"
+"""What branches of proposals begin with; the lesson's id follows."""
+
 PRIVATE = "hqd"  # inside the git directory: .git/hqd
 CACHE = ".hqd"
 

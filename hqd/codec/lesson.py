@@ -63,4 +63,6 @@ def with_evidence(data: bytes, case: LessonEvidence) -> bytes | None:
 def flat_gate(gate: GateSpec) -> dict[str, Any]:
     """A gate as people write it: parameters beside the common keys."""
     common = gate.model_dump(mode="json", by_alias=True, exclude_defaults=True, exclude={"params"})
+    if common.get("name") == gate.kind:
+        del common["name"]  # a gate without a name is called after its kind
     return {**common, **gate.params}

@@ -8,6 +8,7 @@ import pytest
 
 from hqd.codec.config import read_lessons
 from hqd.daemon.loop import Loop
+from hqd.model.failure import ParkReason
 from hqd.model.lesson import Lesson, LessonStatus
 from tests.daemon.headquarters import REVIEWED, SETTINGS, Headquarters, make, only, settle
 
@@ -140,7 +141,7 @@ def test_a_budget_breach_is_recorded(tmp_path: Path) -> None:
     with hq.daemon() as loop:
         hq.drop("dear.md")
         settle(loop)
-        assert only(loop).cursor.reason is not None and only(loop).cursor.reason.value == "budget"
+        assert only(loop).cursor.reason is ParkReason.BUDGET
         (lesson,) = lessons(loop).values()
         assert lesson.class_ == "budget"
 
