@@ -17,8 +17,7 @@ BAD, GOOD = "Get your money back at once, dear people.", "Write to us, dear peop
 
 @pytest.fixture
 def hq(tmp_path: Path) -> Headquarters:
-    made = make(tmp_path, SETTINGS.replace('settle = "150ms"', 'settle = "100ms"'))
-    return made
+    return make(tmp_path, SETTINGS.replace('settle = "150ms"', 'settle = "100ms"'))
 
 
 def lessons(loop: Loop) -> dict[str, Lesson]:
@@ -54,7 +53,8 @@ def test_a_rejected_output_that_the_gates_had_passed_is_recorded_with_its_correc
         assert hq.git("cat-file", "blob", after.evidence[0].corrected_blob or "") == GOOD
         assert after.rework_usd == 0.5
         settle(loop)
-    assert hq.clean() == "" and hq.git("status", "--porcelain", "--", "lessons") == ""
+    assert hq.clean() == ""
+    assert hq.git("status", "--porcelain", "--", "lessons") == ""
     assert f"Hqd-Lesson: {lesson.id}" in hq.git("log", "--format=%B", "-3")
 
 
