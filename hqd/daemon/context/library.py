@@ -33,6 +33,8 @@ _TEXTS = 20_000
 _CHARS = 60_000_000
 _LISTINGS = 20_000
 _LINKS = 8
+_PATH = 4_096
+_DEEPEST = 100  # folders inside each other that are looked through
 
 _File = tuple[str, str, str]  # path (relative to the listed folder), blob, mode
 
@@ -96,7 +98,7 @@ class Library:
         text = form_of(candidate.source, candidate.form, data)
         if not text.strip():
             return Text(problem="it is empty")
-        return Text(text, flags=flags(text))
+        return Text(text, flags=flags(text.replace("\ufffd", "?")))  # of another encoding: readable, nothing hidden
 
     def matching(self, tree: Tree, glob: str) -> tuple[File, ...]:
         """The files that a glob names, by path. Raises re.error for what is no glob."""
@@ -143,7 +145,7 @@ class Library:
                 return File(path, "", "a link that leads to no file")
             if entry.mode != "120000":
                 return File(path, entry.id)
-            target = (tree.read(at) or b"").decode("utf-8", "surrogateescape")
+            target = (self.data(entry.id) or b"").decode("utf-8", "surrogateescape")[:_PATH]
             at = posixpath.normpath(posixpath.join(posixpath.dirname(at), target))
             if target.startswith("/") or at == ".." or at.startswith("../"):
                 return File(path, "", "a link that leads out of the repository")
@@ -162,17 +164,20 @@ class Library:
                 yield from self._under(tree, path, alone=False)
             else:
                 yield from (
-                    (f"{path}/{below}", blob, mode) for below, blob, mode in self._listing(tree, path, entry.id)
+                    (f"{path}/{below}", blob, mode)
+                    for below, blob, mode in self._listing(tree, path, entry.id, path.count("/"))
                 )
 
-    def _listing(self, tree: Tree, folder: str, tree_id: str) -> tuple[_File, ...]:
+    def _listing(self, tree: Tree, folder: str, tree_id: str, depth: int) -> tuple[_File, ...]:
         with self._lock:
             kept = self._listings.get(tree_id)
+        if depth > _DEEPEST:
+            return ()  # no person keeps documents there; and no call goes deeper than Python lets it
         if kept is None:
             found: list[_File] = []
             for entry in tree.entries(folder):
                 if entry.is_folder:
-                    inner = self._listing(tree, f"{folder}/{entry.name}", entry.id)
+                    inner = self._listing(tree, f"{folder}/{entry.name}", entry.id, depth + 1)
                     found += [(f"{entry.name}/{path}", blob, mode) for path, blob, mode in inner]
                 else:
                     found.append((entry.name, entry.id, entry.mode))
