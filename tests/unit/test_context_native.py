@@ -20,7 +20,7 @@ class Repository:
 
     def __init__(self, **files: str) -> None:
         self.files = {name.replace("__", "/"): text for name, text in files.items()}
-        self.blobs = {self._id(text): text.encode() for text in self.files.values()}
+        self.blobs = {self._id(text): text.removeprefix("-> ").encode() for text in self.files.values()}
 
     def _id(self, text: str) -> str:
         return hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest()
@@ -52,7 +52,7 @@ def found(files: dict[str, str], scope: Scope = Scope(), agent: AgentSettings | 
     """Source -> `sent`, `index` or the problem."""
     repository = Repository()
     repository.files = files
-    repository.blobs = {repository._id(text): text.encode() for text in files.values()}
+    repository.blobs = {repository._id(text): text.removeprefix("-> ").encode() for text in files.values()}
     made = native(repository, Library(repository), scope, reads(agent))  # type: ignore[arg-type]
     return {each.source: each.problem or ("index" if each.form == "index" else "sent") for each in made}
 
