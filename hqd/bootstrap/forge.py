@@ -86,10 +86,10 @@ class Forges:
 
     def close(self) -> None:
         self._stop.set()
-        for server, _token in self._servers.values():
-            disconnect: Callable[[], None] | None = getattr(server, "disconnect", None)
-            if disconnect is not None:
-                disconnect()
+        for server, token in self._servers.values():
+            for end in (getattr(server, "disconnect", None), getattr(token, "close", None)):
+                if end is not None:
+                    end()
 
     def _made(
         self, repo: str, remote: Remote, base: str, branches: Branches, descends: Callable[[str, str], bool]

@@ -27,6 +27,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from hqd.testing import forge_gitea, forge_github, forge_gitlab
+from hqd.testing.forge_app import FakeApp
 from hqd.testing.forge_routes import Asked
 from hqd.testing.forge_state import Event, FakeForge
 
@@ -77,10 +78,20 @@ _SIGNED = {"github": "x-hub-signature-256", "gitea": "x-gitea-signature"}
 
 
 class ForgeServer:
-    """The server as a context manager. `limit`: requests until the primary limit; 304s do not count."""
+    """The server as a context manager. `limit`: requests until the primary limit; 304s do not count.
 
-    def __init__(self, forge: FakeForge, flavour: str = "github", token: str = TOKEN, limit: int = 5000) -> None:
-        self.forge, self.flavour, self.token = forge, flavour, token
+    `app`: a GitHub App, whose tokens are taken as well.
+    """
+
+    def __init__(
+        self,
+        forge: FakeForge,
+        flavour: str = "github",
+        token: str = TOKEN,
+        limit: int = 5000,
+        app: FakeApp | None = None,
+    ) -> None:
+        self.forge, self.flavour, self.token, self.app = forge, flavour, token, app
         self.prefix, self._answer = FLAVOURS[flavour]
         self.limit, self.remaining, self.resets = limit, limit, int(time.time()) + 3600
         self.requests: list[Seen] = []
@@ -124,6 +135,9 @@ class ForgeServer:
     def reply(self, asked: Asked) -> tuple[int, dict[str, str], Any]:
         """(status, headers, JSON) for one request: token, limit, flavour, page, ETag."""
         with self.forge.lock:
+            claimed = self.app.answer(asked) if self.app is not None else None
+            if claimed is not None:
+                return claimed[0], {}, claimed[1]
             if not self._authorised(asked.headers):
                 return (
                     401,
@@ -149,6 +163,8 @@ class ForgeServer:
             return status, {**self._limits(), **headers}, data
 
     def _authorised(self, headers: Mapping[str, str]) -> bool:
+        if self.app is not None and self.app.takes(headers):
+            return True
         return any(
             hmac.compare_digest(headers.get(name, "").encode(), (prefix + self.token).encode())
             for name, prefix in _TOKENS

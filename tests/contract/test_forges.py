@@ -536,7 +536,7 @@ def test_drafts_that_a_plan_does_not_have_are_opened_ready(
 
 
 def test_a_github_app_reports_check_runs(made: Path, tmp_path: Path, judged: Callable[[str], object]) -> None:
-    app = {"check_runs": True, "login": "hqd-bot"}
+    app = {"check_runs": True, "login": lambda: "hqd-bot"}
     with scene(made, tmp_path, "github", address=judged("github"), **app) as forge:
         head = forge.opened().head
         forge.remote.report(head, [Check(name="hqd/tests", status=CheckStatus.PENDING)])
