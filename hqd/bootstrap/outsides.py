@@ -8,11 +8,13 @@ from hqd.adapters.mirror import Mirrors
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.listening import Listening
 from hqd.bootstrap.opening import Hq
+from hqd.bootstrap.proposals import proposing
 from hqd.bootstrap.watching import sources_of, watch_of
 from hqd.daemon.forge.acting import Acting
 from hqd.daemon.forge.remind import Reminders
 from hqd.daemon.outside import Outside
 from hqd.daemon.places import Places
+from hqd.daemon.proposing import Proposer
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.teaching import Teaching
 from hqd.ports import Checkout, Notifier
@@ -32,4 +34,5 @@ def outsides_of(
     watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, lambda: None))
     acting = Acting(places, hq.history, rulebook, found.known, note, watch.hint)
     listening = Listening(rulebook, found, lambda wake: watch.hint(wake.number), note)
-    return (watch, acting, Reminders(notifier), listening, Teaching(hq.history, checkout, rulebook, hq.private))
+    teaching = Teaching(hq.history, checkout, rulebook, hq.private, Proposer(proposing(hq.root, hq.env), note))
+    return (watch, acting, Reminders(notifier), listening, teaching)

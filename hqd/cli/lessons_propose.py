@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from hqd.adapters.branches.proposal import propose as set_branch
 from hqd.adapters.branches.proposal import withdraw
 from hqd.adapters.history import GitHistory
+from hqd.bootstrap.proposals import forge_desk
 from hqd.cli import terminal
 from hqd.cli.apply import commit_edits
 from hqd.cli.call import Call
@@ -37,6 +38,7 @@ class Proposal:
     commit: str
     title: str
     text: str
+    url: str = ""
 
 
 def propose(call: Call, names: Sequence[str], *, ready: bool, as_json: bool) -> int:
@@ -46,7 +48,7 @@ def propose(call: Call, names: Sequence[str], *, ready: bool, as_json: bool) -> 
     with shelf(call) as found:
         made: list[Proposal] = []
         refused: list[tuple[str, str]] = []
-        chosen = [found.find(name) for name in names] if names else _ready(found)
+        chosen = _ready(found, names) if ready else [found.find(name) for name in names]
         for path, lesson in chosen:
             try:
                 made.append(proposal(found, path, lesson, raised(lesson), ()))
@@ -55,12 +57,17 @@ def propose(call: Call, names: Sequence[str], *, ready: bool, as_json: bool) -> 
         if made:
             look(found.repo, call.env)
         if as_json:
-            rows = [{"id": p.lesson, "branch": p.branch, "commit": p.commit, "title": p.title} for p in made]
-            terminal.data({"proposed": rows, "refused": [{"id": name, "why": why} for name, why in refused]})
+            terminal.data(
+                {
+                    "proposed": [_facts(each) for each in made],
+                    "refused": [{"id": name, "why": why} for name, why in refused],
+                }
+            )
         else:
             for each in made:
                 terminal.say(f"{each.branch} at {each.commit[:12]}: {each.title}")
-                terminal.say(f"  read it: git show {each.branch}; merge it, or: hqd lessons accept {each.lesson}")
+                local = f"read it: git show {each.branch}; merge it, or: hqd lessons accept {each.lesson}"
+                terminal.say(f"  {each.url or local}")
             for name, why in refused:
                 terminal.say(f"{name}: not proposed: {why}")
             if not made and not refused:
@@ -98,20 +105,30 @@ def proposal(found: Shelf, path: str, lesson: Lesson, status: LessonStatus | Non
     branch = f"{layout.LESSON_BRANCH}{lesson.id}"
     message = f"{head}\n\n{clean}\n\nHqd-Lesson: {lesson.id}\n"
     files = {path: write_lesson(wanted), **_cases(found, wanted)}
+    before = found.proposed.get(lesson.id)
     commit = set_branch(found.repo.git, branch, found.repo.tip(), files, message, _HQD)
-    return Proposal(lesson.id, branch, commit, head, clean)
+    with forge_desk(found.repo.git, found.settings, found.call.env) as forge:
+        url = forge.publish(branch, commit, before, head, clean) if forge is not None else ""
+    return Proposal(lesson.id, branch, commit, head, clean, url)
+
+
+def _facts(made: Proposal) -> dict[str, str]:
+    return {"id": made.lesson, "branch": made.branch, "commit": made.commit, "title": made.title, "url": made.url}
 
 
 def accept(call: Call, name: str) -> int:
     """Lets a proposal in: its lesson is committed on main in the person's name, the branch goes."""
     with shelf(call) as found:
-        if found.repo.occupied() is not None:
-            raise found.repo.occupied() or Expected("busy")
+        busy = found.repo.occupied()
+        if busy is not None:
+            raise busy
         lesson_id = name if name.startswith("L-") else f"L-{name}"
         commit = found.proposed.get(lesson_id)
         if commit is None:
             there = ", ".join(found.proposed) or "hqd lessons propose"
             raise Usage(f"there is no proposal for {lesson_id}", remedy=there)
+        if found.settings.forge.kind != "local":
+            raise Usage("its pull request is on the forge", remedy="merge it there")
         tree = GitHistory(found.repo).tree(commit)
         paths = _paths(found, commit)
         here = {lesson.id: (path, lesson) for path, lesson in found.book.items()}
@@ -148,19 +165,24 @@ def decline(call: Call, name: str, message: str) -> int:
         edits = [Edit(each, "added" if main.entry(each) is None else "modified") for each in (path, *cases)]
         commit_edits(found.repo, tuple(edits), f"Decline lesson {lesson.id}", call)
         if lesson.id in found.proposed:
-            withdraw(found.repo.git, f"{layout.LESSON_BRANCH}{lesson.id}")
+            branch = f"{layout.LESSON_BRANCH}{lesson.id}"
+            with forge_desk(found.repo.git, found.settings, call.env) as forge:
+                if forge is not None:
+                    forge.withdraw(branch, found.proposed[lesson.id], f"Declined: {' '.join(message.split())}")
+            withdraw(found.repo.git, branch)
         terminal.say(f"{lesson.id}: declined")
         look(found.repo, call.env)
     return EXIT_OK
 
 
-def _ready(found: Shelf) -> list[tuple[str, Lesson]]:
-    """Recordings with a correction and no open proposal."""
+def _ready(found: Shelf, names: Sequence[str]) -> list[tuple[str, Lesson]]:
+    """Recordings with a correction and no open proposal; of `names`, where there are any."""
     return [
         (path, each)
         for path, each in sorted(found.book.items())
         if each.status is LessonStatus.RECORDED
         and each.id not in found.proposed
+        and (not names or each.id in names)
         and any(case.corrected_blob is not None for case in each.evidence)
     ]
 

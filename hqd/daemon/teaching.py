@@ -23,14 +23,16 @@ from hqd.codec.message import trailers
 from hqd.codec.record import UnreadableRecord, read_record
 from hqd.core import teaching
 from hqd.core.landing import works
+from hqd.core.lesson_suggest import guesses, meant
 from hqd.core.secret_scan import redact
 from hqd.core.teaching import Case
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
+from hqd.daemon.proposing import Proposer
 from hqd.daemon.rulebook import Rulebook
 from hqd.errors import Expected, Misconfigured
 from hqd.model.change import Transition
-from hqd.model.lesson import OPEN, Lesson, LessonEvidence
+from hqd.model.lesson import OPEN, Lesson, LessonEvidence, LessonStatus
 from hqd.model.playbook import Playbook
 from hqd.model.problem import Problem, ProblemLevel
 from hqd.model.record import Cursor, Event, EventKind, Record
@@ -73,7 +75,10 @@ class Book:
 class Teaching:
     """An Outside (`daemon/outside.py`)."""
 
-    def __init__(self, history: History, checkout: Checkout, rulebook: Rulebook, private: Path) -> None:
+    def __init__(
+        self, history: History, checkout: Checkout, rulebook: Rulebook, private: Path, proposer: Proposer
+    ) -> None:
+        self._proposer = proposer
         self._history = history
         self._checkout = checkout
         self._rulebook = rulebook
@@ -84,12 +89,14 @@ class Teaching:
         self._cases: list[Case] = []
         self._corrections: list[Correction] = []
         self._laid: tuple[list[Case], list[Correction]] = ([], [])
+        self._mended: list[Lesson] = []  # by what is laid
         self._again: datetime | None = None
         self._saved: tuple[str, int] = ("", 0)
         self._kept_at: datetime | None = None
 
     def open(self, live: Live, wake: Callable[[], None]) -> None:
         self._live = live
+        self._proposer.wake = wake
         self._recall()
         self._look(live.tip)
 
@@ -105,6 +112,7 @@ class Teaching:
             self._look(live.tip)
         if not self._cases and not self._corrections:
             return
+        self._mended = []
         lessons, _faults = read_lessons(live.tree)
         files = {path: live.tree.read(path) or b"" for path in lessons}
         book = Book(dict(lessons), files)
@@ -120,6 +128,7 @@ class Teaching:
     def committed(self, written: Sequence[Written], now: datetime) -> None:
         laid, done = self._laid
         self._laid = ([], [])
+        self._propose()
         self._cases = [each for each in self._cases if each not in laid]
         self._corrections = [each for each in self._corrections if each not in done]
         before = len(self._cases) + len(self._corrections)
@@ -140,12 +149,13 @@ class Teaching:
 
     @property
     def busy(self) -> bool:
-        return self._again is not None
+        return self._again is not None or self._proposer.busy
 
     def said(self) -> str:
         return ""
 
     def close(self) -> None:
+        self._proposer.close()
         self._saved, self._kept_at = ("", 0), None
         self._keep(None)
 
@@ -265,6 +275,7 @@ class Teaching:
             if not self._untouched(path, before):
                 return False
             book.lessons[path] = made
+            self._mended.append(made)
             book.changed[path] = (write_lesson(made), f"{lesson.id}: corrected in {found.task}")
         return True
 
@@ -292,6 +303,27 @@ class Teaching:
         subject = " ".join(f"hqd: lesson {what}".split())[:160]
         trailer = f"Hqd-Lesson: {layout.lesson_of(path)}"
         draft.batch.plain(Transition(message=f"{subject}\n\n{trailer}\n", at=now, writes=((path, data),)))
+
+    def _propose(self) -> None:
+        """Corrected recordings whose fault somebody's words name, or that are there twice: a gate may be found."""
+        mended, self._mended = self._mended, []
+        if self._rulebook.current.settings.lessons.propose:
+            for lesson in mended:
+                if lesson.status is LessonStatus.RECORDED and self._promising(lesson):
+                    self._proposer.ask(lesson.id)
+        self._proposer.begin()
+
+    def _promising(self, lesson: Lesson) -> bool:
+        case = next((each for each in lesson.evidence if each.blob and each.corrected_blob), None)
+        if case is None or case.blob is None or case.corrected_blob is None:
+            return False
+        try:
+            bad = self._history.blob(case.blob).decode("utf-8", "replace")
+            good = self._history.blob(case.corrected_blob).decode("utf-8", "replace")
+        except KeyError:
+            return False
+        named = any(meant(spec, lesson.account) for spec in guesses(bad, good, (), lesson.account))
+        return named or lesson.gate is not None or len(lesson.evidence) > 1
 
     # -- memory -----------------------------------------------------------------------------------------------
 

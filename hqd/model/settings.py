@@ -145,6 +145,7 @@ class LessonSettings(Value):
     max_false_positive_rate: float = Field(default=0.02, gt=0, lt=1)
     drafter: str | None = None  # an agent that words accounts; the gate is never its own
     record: bool = True  # write down failures by itself
+    propose: bool = True  # and propose those for which a gate is found
     most_a_day: int = Field(default=20, ge=0)  # recordings
     most_open: int = Field(default=200, ge=1)  # lessons that are recorded or proposed and wait for a person
     context_tokens: int = Field(default=400, ge=0)  # of all lessons in one prompt

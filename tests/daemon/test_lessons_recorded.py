@@ -167,3 +167,31 @@ def test_record_false_writes_nothing_down(tmp_path: Path) -> None:
         hq.ask(loop, "reject", only(loop).id, message="No")
         settle(loop)
         assert lessons(loop) == {}
+
+
+def test_a_corrected_recording_is_proposed_by_itself_and_its_merge_puts_it_in_shadow(hq: Headquarters) -> None:
+    """Its words name what a gate can find; the branch carries gate, checks and evidence, and main is untouched."""
+    hq.answers({"slug": "one", "attempt": 1, "text": BAD}, {"slug": "one", "text": GOOD}, {"text": BAD})
+    with hq.daemon() as loop:
+        in_review(hq, loop, "one")
+        task = only(loop)
+        hq.ask(loop, "request-changes", task.id, message="It promises money back")
+        settle(loop, lambda: only(loop).cursor.attempts.get("write") == 2 and only(loop).state.value == "review")
+        hq.ask(loop, "approve", task.id)
+        settle(loop, seconds=60.0)
+        (lesson,) = lessons(loop).values()
+        branch = f"hqd/lesson-{lesson.id}"
+        said = hq.git("log", "-1", "--format=%B", branch)
+        assert "Let in lesson" in said
+        assert "values: ['money back']" in said
+        assert "red on 1 of 1 failed outputs" in said
+        assert "green on 1 of 1 corrections" in said
+        assert "Gates tried before this one was chosen:" in said
+        assert lesson.gate is None
+        assert loop.parts.rulebook.current.lessons == ()
+        hq.git("merge", "-q", "--no-edit", branch)
+        in_review(hq, loop, "two")
+        assert [each.status.value for each in loop.parts.rulebook.current.lessons] == ["shadow"]
+        two = next(task for task in loop.live.tasks.values())
+        gates = [each for record in hq.records(two.id) for each in record.gates]
+        assert [(each.name, each.status.value) for each in gates] == [(f"lesson:{lesson.id}", "fail")]
