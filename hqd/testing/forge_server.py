@@ -96,6 +96,7 @@ class ForgeServer:
         self.limit, self.remaining, self.resets = limit, limit, int(time.time()) + 3600
         self.requests: list[Seen] = []
         self.failures: list[Failure] = []
+        self.at: Callable[[str, Seen], None] = lambda _moment, _seen: None  # `asked`, then `done`: not yet answered
         self.closing = threading.Event()
         self._http = _Http(("127.0.0.1", 0), _Conversation)
         self._http.owner = self
@@ -248,10 +249,12 @@ class _Conversation(BaseHTTPRequestHandler):
         body = json.loads(raw) if raw else None
         seen = Seen(self.command, self.path, headers, body, time.monotonic())
         owner.requests.append(seen)
+        owner.at("asked", seen)
         failure = owner.failure_for(self.command, self.path)
         asked = Asked(self.command, path, query, body, owner.url, headers)
         if failure is None:
             seen.status, extra, data = owner.reply(asked)
+            owner.at("done", seen)
             self._send(seen.status, extra, _encoded(data))
             return
         if failure.done:
