@@ -32,7 +32,7 @@ Row = tuple[str, str, int, str, float]
 
 def line(written: Written, commit: str) -> str:
     """One event as `key=value` words: for journals, grep and people."""
-    event = written.event
+    event = written.event.blinded() if written.event.audited else written.event
     words = [f"event={event.event.value}"]
     if written.after is not None:
         words += [f"task={written.after.id}", f"state={event.to.value}"]
@@ -115,7 +115,7 @@ class Screen:
 
 
 def _pretty(written: Written) -> Text:
-    event = written.event
+    event = written.event.blinded() if written.event.audited else written.event
     text = Text(f"{event.at.astimezone():%H:%M:%S}  ", style="dim")
     if written.hold is not None:
         lifted = event.event is EventKind.LIFTED

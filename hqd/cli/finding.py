@@ -104,7 +104,22 @@ def told(tree: Tree, task: str, state: State | None = None, path: str | None = N
             raise Usage(f"{task} has no record that can be read", remedy="; ".join(unreadable[:2]))
         state = records[-1].to
         path = layout.task_path(task, state, records[-1].at.astimezone(UTC).date())
-    return Told(task, state, path, tuple(records), tuple(unreadable), tree)
+    return Told(task, state, path, tuple(_blind(records)), tuple(unreadable), tree)
+
+
+def _blind(records: list[Record]) -> list[Record]:
+    """The records; where people are asked about a stopped output, without what the gates said of it."""
+    review = records[-1].cursor.review if records else None
+    if review is None or not review.audit:
+        return records
+    begin = max((place for place, record in enumerate(records) if record.audited), default=0)
+    hidden: dict[str, Any] = {"findings": (), "failure": None, "gates": {}, "missing": None}
+    return [
+        record
+        if place < begin
+        else record.blinded().model_copy(update={"cursor": record.cursor.model_copy(update=hidden)})
+        for place, record in enumerate(records)
+    ]
 
 
 def ended(tree: Tree, name: str) -> Iterator[str]:

@@ -11,6 +11,10 @@ from hqd.model.board import Board, Task
 from hqd.model.task import State
 
 NO_DAEMON = "no daemon runs here: `hqd run`"
+AUDIT = (
+    "an audit: would you accept this output (`hqd show TASK --output`)? `hqd approve` or `hqd reject -m TEXT` says so;"
+    " nothing of it lands"
+)
 
 
 def waits_for(task: Task, board: Board, now: datetime, *, alive: bool, doing: str = "") -> str:
@@ -18,6 +22,8 @@ def waits_for(task: Task, board: Board, now: datetime, *, alive: bool, doing: st
     cursor = task.cursor
     if task.state is State.BLOCKED:
         return cursor.missing or (cursor.reason.value if cursor.reason is not None else "a human")
+    if task.state is State.REVIEW and cursor.review is not None and cursor.review.audit:
+        return AUDIT
     if task.state is State.REVIEW:
         return doing or "a human's word on the review: `hqd approve`, `request-changes` or `reject`"
     if task.state is State.ACTIVE:

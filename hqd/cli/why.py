@@ -97,6 +97,8 @@ def who(task: Task, board: Board, moment: datetime, *, alive: bool) -> str:
 def command(task: Task) -> str:
     """The command that helps most."""
     slug, reason = slug_of(task.id), task.cursor.reason
+    if task.state is State.REVIEW and task.cursor.review is not None and task.cursor.review.audit:
+        return f"hqd show {slug} --output, then hqd approve {slug} or hqd reject {slug} -m TEXT"
     if task.state is State.REVIEW:
         return f"hqd approve {slug}, or hqd request-changes {slug} -m TEXT"
     if task.state is State.BLOCKED:
@@ -109,6 +111,8 @@ def command(task: Task) -> str:
 def _next(task: Task, board: Board, moment: datetime) -> str:
     if task.state is State.BLOCKED:
         return f"a retry begins round {task.cursor.round + 1}" + (f" at {task.cursor.step}" if task.cursor.step else "")
+    if task.state is State.REVIEW and task.cursor.review is not None and task.cursor.review.audit:
+        return "your word is noted, nothing lands, and the task goes on as its gates have decided"
     if task.state is State.REVIEW:
         return "approved: the flow goes on; changes: back to an agent step with your words"
     if task.state is State.ACTIVE:

@@ -19,6 +19,7 @@ _TRAILER = re.compile(r"([A-Za-z][A-Za-z0-9-]*): ?(.*)")
 
 def message(record: Record, task: str, next_: str) -> str:
     """The whole commit message of one event. `next_` is a step, a state, or what else follows."""
+    record = record.blinded() if record.audited else record
     result = record.outcome.value if record.outcome is not None else record.event.value
     what = f"{record.step} {result}" if record.step else result
     subject = _line(f"hqd: {slug_of(task)}: {what} -> {next_}", MAX_SUBJECT)

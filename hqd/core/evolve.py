@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hqd.core import backoff, decisions, review_state, transitions
+from hqd.core import audit, backoff, decisions, review_state, transitions
 from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import GateStatus
@@ -123,7 +123,7 @@ def _finished(cursor: Cursor, event: Event) -> Cursor:
             not_before=event.at + wait,
             missing=event.message,
         )
-    return _failed(cursor, event)
+    return audit.shown(_failed(cursor, event), event)
 
 
 def _shown(event: Event) -> dict[str, str]:
@@ -323,6 +323,8 @@ def _review_opened(cursor: Cursor, event: Event) -> Cursor:
 
 def _feedback(cursor: Cursor, event: Event) -> Cursor:
     """A person's word on the review: approval, changes requested, or news of the branch (stays in review)."""
+    if cursor.review is not None and cursor.review.audit and event.label is not None:
+        return audit.judged(cursor, event)
     review = review_state.heard(cursor.review, event)
     if event.to is State.BLOCKED:
         return _with(cursor, review=review)

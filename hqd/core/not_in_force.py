@@ -26,9 +26,7 @@ class Later:
 
 NOT_IN_FORCE: tuple[Later, ...] = (
     Later("settings", ("forge", "kind"), "forges other than local", lambda value: value != "local"),
-    Later("settings", ("audit",), "audits"),
     Later("playbook", ("experiment",), "experiments"),
-    Later("playbook", ("audit",), "audits"),
     Later("playbook", ("steps", "*", "review", "sample"), "reviews of a sample only"),
     Later("playbook", ("steps", "*", "review", "risk"), "reviews by risk"),
 )

@@ -15,7 +15,7 @@ _Q, _A, _R, _B = State.QUEUE, State.ACTIVE, State.REVIEW, State.BLOCKED
 TRANSITIONS: dict[EventKind, dict[State, frozenset[State]]] = {
     EventKind.ACCEPTED: {State.INBOX: frozenset({_Q})},
     EventKind.CLAIMED: {_Q: frozenset({_A})},
-    EventKind.FINISHED: {_A: frozenset({_Q})},
+    EventKind.FINISHED: {_A: frozenset({_Q, _R})},  # to review: its output is audited
     EventKind.ROUTED: {_Q: frozenset({_Q})},
     EventKind.PARKED: {_Q: frozenset({_B}), _R: frozenset({_B})},
     EventKind.RESUMED: {_B: frozenset({_Q})},

@@ -25,7 +25,7 @@ KINDS = {
 
 def tell(written: Sequence[Written], notifier: Notifier) -> None:
     for each in written:
-        kind = KINDS.get(each.event.event)
+        kind = "review" if each.event.audited else KINDS.get(each.event.event)
         if kind is not None:
             notifier.tell(kind, facts(each))
 
@@ -33,6 +33,7 @@ def tell(written: Sequence[Written], notifier: Notifier) -> None:
 def facts(written: Written) -> dict[str, Any]:
     """`task`, `event`, `state`, `step`, `reason`, `missing`, `by`, `at`; for holds `hold` and `on` too."""
     event, after, hold = written.event, written.after, written.hold
+    event = event.blinded() if event.audited else event
     known: dict[str, Any] = {
         "event": event.event.value,
         "step": event.step or "",

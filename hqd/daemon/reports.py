@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from hqd.codec import layout
-from hqd.core import circuit
+from hqd.core import audit, circuit
 from hqd.core.batch import blob_id
 from hqd.core.decide import hold_for
 from hqd.core.forge_holds import forge_hold
@@ -32,6 +32,7 @@ def finish(draft: Draft, report: Report, values: Values, now: datetime, agent: s
         values.put(event.output_blob, report.files[report.output_role].decode("utf-8", "replace"))
     rules = draft.board.rules_of(task)
     event = _through_the_circuit(draft, task, event, rules)
+    event = audit.drawn(task, event, rules, draft.board.playbook_of(task))
     if event.outcome is Outcome.REFUSED and event.agent is not None:
         draft.refused_probe(circuit.on_agent(draft.holds, event.agent, rules.settings.agents))
     after = draft.happen(task, event, files=report.files)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from hqd.core.recovery import steps_from
 from hqd.core.spawn import family_cost
@@ -129,6 +129,8 @@ def request_changes(
     draft: Draft, task: Task, speaker: Speaker, now: datetime, text: str, *, to: str | None = None
 ) -> str:
     """Sends a reviewed task back to an agent step with the person's words as the finding."""
+    if is_audit(task):
+        return audited(draft, task, speaker, now, "rejected", text)
     playbook, target = _back_to(draft, task, to)
     if not text.strip():
         raise Usage("say what has to change", remedy="pass -m TEXT")
@@ -149,6 +151,8 @@ def request_changes(
 
 def approve_flow(draft: Draft, task: Task, speaker: Speaker, now: datetime) -> str:
     """Approval that lands nothing (`land = "never"`, or no work): the flow goes on."""
+    if is_audit(task):
+        return audited(draft, task, speaker, now, "accepted", "")
     event = _word(
         EventKind.FEEDBACK, State.QUEUE, speaker, now, step=task.cursor.step, outcome=Outcome.PASSED, head=_head(task)
     )
@@ -169,6 +173,8 @@ def reject(draft: Draft, task: Task, speaker: Speaker, now: datetime, text: str)
     """A review that is turned down: parked, with the words; a person may retry or drop it."""
     if task.state is not State.REVIEW:
         raise Usage(f"{task.id} is in {task.state.value}/, not in review/")
+    if is_audit(task):
+        return audited(draft, task, speaker, now, "rejected", text)
     event = _word(
         EventKind.PARKED,
         State.BLOCKED,
@@ -182,6 +188,23 @@ def reject(draft: Draft, task: Task, speaker: Speaker, now: datetime, text: str)
     )
     _happen(draft, task, event, speaker, Seen())
     return f"{task.id}: rejected; retry it or drop it"
+
+
+def is_audit(task: Task) -> bool:
+    """Whether what people are asked about is an output that gates have stopped."""
+    return task.state is State.REVIEW and task.cursor.review is not None and task.cursor.review.audit
+
+
+def audited(
+    draft: Draft, task: Task, speaker: Speaker, now: datetime, label: Literal["accepted", "rejected"], text: str
+) -> str:
+    """A word on an audited output: a label and nothing else. The ladder goes on; the verdicts may be seen now."""
+    step, said = task.cursor.step, text.strip()
+    findings = (Finding(source=f"human:{speaker.name}", text=said, step=step),) if said else ()
+    event = _word(EventKind.FEEDBACK, State.QUEUE, speaker, now, step=step, label=label, findings=findings)
+    stopped = "; ".join(finding.text for finding in task.cursor.findings)
+    _happen(draft, task, event, speaker, Seen())
+    return f"{task.id}: noted as {label}, nothing lands. Gates had stopped it: {stopped}"
 
 
 def check_review(task: Task) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
@@ -299,6 +299,16 @@ class Event(Value):
     audit: float | None = None  # share of gate-stopped outputs that people are shown; this one is where `to` is review
     sample: float | None = None  # share of reviews that people are asked for; this one was not where it `finished`
     label: Literal["accepted", "rejected"] | None = None  # a person's word on an audited output
+
+    @property
+    def audited(self) -> bool:
+        """An attempt that gates have stopped and that people are shown, to say whether the gates were right."""
+        return self.event is EventKind.FINISHED and self.to is State.REVIEW
+
+    def blinded(self) -> Self:
+        """As people may see it who have not judged it yet: nothing tells what the gates said."""
+        hidden = {"outcome": None, "failure": None, "message": None, "gates": (), "findings": (), "fingerprint": None}
+        return self.model_copy(update=hidden)
 
 
 class Record(Event):

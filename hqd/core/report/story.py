@@ -186,7 +186,8 @@ class _Telling:
             self.it.accepted_at = fact.at
         elif kind in (EventKind.DONE, EventKind.DROPPED):
             self.it.ended_at = fact.at
-            if kind is EventKind.DROPPED and fact.human and self._state() is State.REVIEW:
+            reviewed = self._state() is State.REVIEW and self.audit is None
+            if kind is EventKind.DROPPED and fact.human and reviewed:
                 self._say(fact, Word.REJECTED)
 
     def _step(self) -> str:
