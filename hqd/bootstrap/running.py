@@ -32,18 +32,19 @@ from hqd.bootstrap.making import (
     rules_loader,
 )
 from hqd.bootstrap.opening import Hq, SystemClock, cache_folder, open_hq
+from hqd.bootstrap.origin import following_of
 from hqd.bootstrap.outsides import outsides_of
 from hqd.bootstrap.places import mirrors_of, places_of
 from hqd.codec import layout
 from hqd.daemon import spool
 from hqd.daemon.accepted import Accepted
 from hqd.daemon.loop import Loop
-from hqd.daemon.outside import Outside
+from hqd.daemon.outside import SYNC, Outside
 from hqd.daemon.parts import Display, Parts
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.targets import Targets
 from hqd.daemon.workshop import Workshop
-from hqd.errors import Misconfigured, RepositoryBusy
+from hqd.errors import RepositoryBusy
 from hqd.model.record import Person
 from hqd.ports import Tree
 
@@ -86,15 +87,13 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     rulebook = Rulebook(hq.history, rules_loader(plain), hq.private / "good-rules.json")
     rulebook.refresh(ledger.snapshot())
     settings = rulebook.current.settings
-    if settings.hq.hosts == "many":
-        message = 'hqd.toml: hq.hosts = "many" is not in force yet: two hosts would do the same work'
-        raise Misconfigured(message, remedy='say hosts = "one", and run one daemon')
     sparse = Sparse(writer)
     cache = cache_folder(env, host_id(hq.private))
     scratch = cache / "scratch"
     scratch.mkdir(parents=True, exist_ok=True)
     agents = agent_adapters(hq.root, env, found, settings, scratch, stack)
     forges = forges_of(lambda: rulebook.current.settings, found, stack)
+    following = following_of(hq, ledger, rulebook, found, forges, host_id(hq.private), display.note, stack)
     mirrors = mirrors_of(hq, env, rulebook, found, forges, stack)
     places = places_of(hq, mirrors, forges)
     shop = Workshop(
@@ -134,10 +133,12 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     outsides: tuple[Outside, ...] = (targets,)
     if not quiet:
         outsides = (*outsides, *outsides_of(hq, rulebook, checkout, places, mirrors, found, display.note, notifier))
+    if following.origin is not None and (not quiet or settings.hq.hosts == "many" or _to_sync(hq.private)):
+        outsides = (following.origin, *outsides)
     for outside in outsides:
         stack.callback(outside.close)
     parts = Parts(
-        ledger=ledger,
+        ledger=following.ledger,
         checkout=checkout,
         history=hq.history,
         places=places,
@@ -161,6 +162,11 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         outsides=outsides,
     )
     return Loop(parts)
+
+
+def _to_sync(private: Path) -> bool:
+    """Whether somebody waits for `hqd sync`: other words need no origin, and are not to wait for it."""
+    return any(request.word == SYNC for request in spool.waiting(private))
 
 
 def _folders(root: Path, tree: Tree) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -46,6 +46,7 @@ class Draft:
     agents: Counter[str] = field(default_factory=Counter)
     groups: Counter[str] = field(default_factory=Counter)
     started: dict[str, tuple[datetime, ...]] = field(default_factory=dict)
+    carry: Callable[[Event], Event] = lambda event: event  # work that was begun on commits that main has left since
     decided: tuple[Decision, ...] = ()  # filed in this turn
 
     @classmethod
@@ -116,6 +117,7 @@ class Draft:
         extra: tuple[tuple[str, bytes], ...] = (),
     ) -> Task:
         """Adds an event of a task; tasks that end leave the board. Raises IllegalTransition."""
+        event = self.carry(event)
         note = layout.note_path(task.id)
         if task.state is State.BLOCKED is not event.to and note in self.notes and all(a.path != note for a in acts):
             acts = (*acts, Act(note, self.notes[note]))  # it goes with the state; what was written there is kept aside

@@ -19,6 +19,7 @@ class HqSettings(Value):
     hosts: Literal["one", "many"] = "one"
     fetch: Duration = "30s"
     push: Duration = "2s"
+    token: str | None = None  # for an origin over https that is not on the forge: "secret:NAME"
     branch: str = "main"
     sparse: Literal["index", "cone", "off"] = "index"
     grace: Duration = "30s"  # how long running attempts may take to end on SIGTERM
