@@ -25,8 +25,6 @@ class Later:
 
 
 NOT_IN_FORCE: tuple[Later, ...] = (
-    Later("settings", ("forge", "kind"), "forges other than local", lambda value: value != "local"),
-    Later("playbook", ("experiment",), "experiments"),
     Later("playbook", ("steps", "*", "review", "sample"), "reviews of a sample only"),
     Later("playbook", ("steps", "*", "review", "risk"), "reviews by risk"),
 )

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hqd.core.dead_routes import holds_always, never
+from hqd.core.experiment_rules import check_experiment
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
+from hqd.core.forge_rules import forge_faults
 from hqd.core.globs import leaves
 from hqd.core.recovery import UNMOVED
 from hqd.core.repository_rules import repo_faults, repository_faults
@@ -80,6 +82,7 @@ def _settings(rules: Rules) -> Iterator[Problem]:
         yield from repository_faults(repository, ("repos", name), path)
     for index, rule in enumerate(settings.context):
         yield from _context_rule(rule, ("context", index), path)
+    yield from forge_faults(settings.forge, path)
     yield from settings_expressions(settings, path)
 
 
@@ -106,6 +109,7 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
         yield from _step(rules, path, playbook, step, ("steps", index))
     yield from _landing(path, playbook)
     yield from _schedule(rules, path, playbook)
+    yield from check_experiment(rules.settings, path, playbook, rules.texts, rules.folder)
     named = frozenset(rules.settings.gates)
     yield from playbook_expressions(playbook, path, rules.texts, rules.folder, named)
 

@@ -335,10 +335,6 @@ def test_a_schema_that_is_no_schema_is_named() -> None:
             "hqd.toml:12: hq.hosts: not in force yet: several hosts on one HQ; it is kept, and has no effect",
         ),
         (
-            SETTINGS + '[forge]\nkind = "github"\n',
-            "hqd.toml:12: forge.kind: not in force yet: forges other than local; it is kept, and has no effect",
-        ),
-        (
             SETTINGS + '[[notify]]\non = ["blocked"]\ncommand = ["x", "{{ task.tilte }}"]\n',
             "hqd.toml:13: notify[0].command[1]: task.tilte does not exist; did you mean title?",
         ),
