@@ -45,6 +45,7 @@ class Parts:
     schema: Mapping[str, Any] | None
     diagnosis: str | None = None
     made: Mapping[str, Any] = field(default_factory=dict)
+    experiment: Mapping[str, Any] | None = None  # the arm of the task, for the manifest
 
     @property
     def names_outputs(self) -> bool:
@@ -193,6 +194,7 @@ def _manifest(
         "mode": parts.mode,
         "findings": len(parts.findings),
         "diagnosis": parts.diagnosis is not None,
+        **({"experiment": dict(parts.experiment)} if parts.experiment is not None else {}),
         "made": dict(parts.made),
     }
 

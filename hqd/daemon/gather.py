@@ -11,8 +11,10 @@ from typing import Any
 
 from hqd.codec import layout
 from hqd.core.context.choose import Unusable
+from hqd.core.context.source import Candidate
 from hqd.core.context.window import budget_of
 from hqd.core.diagnosis import diagnose
+from hqd.core.experiment import Arm, arm, held_out, key, matches
 from hqd.core.facts import facts
 from hqd.core.prompt import Document, Parts, Prompt, assemble
 from hqd.core.typed import check_schema, schema_of
@@ -51,6 +53,7 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
     bare = parts(job, means.history, own)
     settled, placed = means.decisions.of(tree), bare.names_outputs
     found = collect(job, tree, bare.facts, means.library, means.similar, outputs=not placed, settled=settled)
+    bare, found = _in_its_arm(job, bare, found)
     limits = (job.rules.settings.limits, job.playbook.limits, job.step.limits)
     limit = min((each.context_tokens for each in limits if each.context_tokens is not None), default=None)
     try:
@@ -64,6 +67,24 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
         return assemble(bare, found, means.library.load, budget_of(job.settings, limit), without=without)
     except Unusable as fault:
         raise MissingContext(fault.message) from fault
+
+
+def _in_its_arm(job: Job, bare: Parts, found: list[Candidate]) -> tuple[Parts, list[Candidate]]:
+    """What the playbook's experiment leaves out for this task, and what the manifest says of it."""
+    experiment = job.playbook.experiment
+    if experiment is None:
+        return bare, found
+    mine = arm(experiment, job.playbook.name, job.task.id)
+    meant = [each for each in found if each.problem is None and matches(experiment.source, each.source)]
+    told = {
+        "key": key(experiment, job.playbook.name),
+        "source": experiment.source,
+        "holdout": experiment.holdout,
+        "effect": experiment.effect,
+        "arm": mine.value,
+        "applies": bool(meant) and not any(each.required for each in meant),
+    }
+    return replace(bare, experiment=told), held_out(found, experiment, mine)
 
 
 def _tally(job: Job, means: Means, bare: Parts) -> Tally | None:
@@ -144,6 +165,9 @@ def schema(job: Job, tree: Reader) -> Mapping[str, Any] | None:
 def _template(job: Job, history: History) -> tuple[str | None, str | None, str | None]:
     """Text, path and blob of the step's prompt, from the playbooks that the task is pinned to."""
     step = job.step
+    other = _without_source(job)
+    if other is not None:
+        step = step.model_copy(update={"prompt": other, "prompt_text": None})
     if step.prompt_text is not None:
         return step.prompt_text, f"{layout.PLAYBOOKS}/{job.playbook.name}.toml", job.rules.pin.playbooks
     if step.prompt is None:
@@ -154,6 +178,15 @@ def _template(job: Job, history: History) -> tuple[str | None, str | None, str |
     if data is None or entry is None:
         raise MissingContext(f"{path}: the prompt of step {step.name} is not there")
     return data.decode("utf-8", "replace"), path, entry.id
+
+
+def _without_source(job: Job) -> str | None:
+    """The prompt that an experiment has for tasks of the arm without its source."""
+    experiment = job.playbook.experiment
+    if experiment is None or job.step.name not in experiment.prompt:
+        return None
+    mine = arm(experiment, job.playbook.name, job.task.id)
+    return experiment.prompt[job.step.name] if mine is Arm.WITHOUT else None
 
 
 def _failed_output(job: Job, own: Tree) -> str | None:

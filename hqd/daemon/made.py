@@ -73,6 +73,7 @@ def report(found: Made, shop: Workshop, outcome: Outcome, failure: Failure | Non
         output_data=found.typed,
         work=found.work if keep_work or found.work is None else without_head(found.work),
         decisions=_decisions(found, outcome, known),
+        arm=found.prompt.manifest.get("experiment", {}).get("arm") if found.prompt is not None else None,
     )
 
 

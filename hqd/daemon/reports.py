@@ -117,4 +117,5 @@ def finished_event(task: Task, report: Report, now: datetime, agent: str | None)
         fingerprint=report.fingerprint,
         retry_after=report.retry_after,
         decisions=tuple(dict(decision) for decision in report.decisions),
+        arm=report.arm,
     )

@@ -90,3 +90,4 @@ class Report:
     output_data: bool = False
     work: Work | None = None
     decisions: tuple[Mapping[str, Any], ...] = ()
+    arm: str | None = None  # of the playbook's experiment

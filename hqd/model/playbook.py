@@ -155,9 +155,19 @@ class Concurrency(Value):
 
 
 class Experiment(Value):
-    source: str
+    """Whether a source of context is worth what it costs: some tasks do without it, by a coin.
+
+    `source`: its path, file name or a glob. `holdout`: the part of tasks without it. `effect`: the difference of
+    first-pass rates that is to be found, with `power`, at level `alpha`. `prompt`: by step, the prompt of tasks without
+    it, where the template says something of it; half of those held out then keep the step's own.
+    """
+
+    source: str = Field(min_length=1)
     holdout: float = Field(gt=0, lt=1)
-    effect: float = Field(gt=0, lt=1)
+    effect: float = Field(ge=0.01, lt=1)
+    power: float = Field(default=0.8, gt=0, lt=1)
+    alpha: float = Field(default=0.05, gt=0, lt=1)
+    prompt: dict[str, str] = Field(default_factory=dict)
 
 
 GateUse = str | GateSpec

@@ -284,6 +284,7 @@ class Event(Value):
     fingerprint: str | None = None
     retry_after: float | None = None  # seconds
     decisions: tuple[dict[str, Any], ...] = ()
+    arm: str | None = None  # of the playbook's experiment
     route: str | None = None  # "step#index", or "ladder"
     reason: ParkReason | None = None
     missing: str | None = None
