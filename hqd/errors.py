@@ -112,6 +112,16 @@ class Conflict(Expected):
         self.paths = paths
 
 
+class MainMoved(Temporary):
+    """Main has moved for a review since it was opened: it is brought up to date and checked before it may land."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what}; the review is brought up to date and checked again first",
+            remedy="look at it once more, and approve it then",
+        )
+
+
 class NotInForce(Expected):
     """Something that the formats know and this version does not do yet."""
 

@@ -44,9 +44,10 @@ def places_of(hq: Hq, mirrors: Mirrors, forges: Forges) -> Places:
 
     def place(repo: str | None) -> Place:
         if repo is None:
-            return Place(None, hq.branches, forges.here(hq.repository.git, hq.branches, hq.history.descends))
+            forge = forges.here(hq.repository.git, hq.branches, hq.history.descends)
+            return Place(None, hq.branches, forge, hq.branches.updates)
         mirror = mirrors.get(repo)
         forge = forges.of(mirror.settings, mirror, mirror.branches, mirror.descends)
-        return Place(repo, mirror.branches, forge, mirror)
+        return Place(repo, mirror.branches, forge, mirror.branches.updates, mirror)
 
     return place

@@ -166,6 +166,7 @@ def _passed(cursor: Cursor, event: Event) -> Cursor:
         children={**cursor.children, step: event.children} if event.spawned is not None else cursor.children,
         spawned={**cursor.spawned, step: tuple(event.spawned.split())} if event.spawned is not None else cursor.spawned,
         head=event.work.head if event.work and event.work.head else cursor.head,
+        merge=cursor.merge if event.work is None or event.work.head is None else None,
         base=cursor.base or (event.work.base if event.work else None),
         files=tuple(dict.fromkeys([*cursor.files, *(event.work.files if event.work else ())])),
     )
@@ -193,8 +194,8 @@ def _failed(cursor: Cursor, event: Event) -> Cursor:
         last=last,
         trials=_tried(cursor, event, step),
         backoff=0,
-        patch=event.work.patch if event.work else cursor.patch,
         missing=event.message,
+        **review_state.brought(cursor, event.work),
     )
 
 
@@ -235,6 +236,7 @@ def _routed(cursor: Cursor, event: Event) -> Cursor:
         findings=event.findings,
         failure=None,
         patch=None,
+        **review_state.merged(event.work),
     )
 
 
@@ -318,7 +320,7 @@ def _answered(cursor: Cursor, event: Event) -> Cursor:
 def _review_opened(cursor: Cursor, event: Event) -> Cursor:
     gates = _shown(event) or cursor.gates
     review = review_state.opened(cursor.review, event.review)
-    return _with(cursor, phase=Phase.REVIEW, review=review, gates=gates, claim=None)
+    return _with(cursor, phase=Phase.REVIEW, gates=gates, claim=None, **review_state.stands(cursor, review))
 
 
 def _feedback(cursor: Cursor, event: Event) -> Cursor:
@@ -351,13 +353,10 @@ def _landed(cursor: Cursor, event: Event) -> Cursor:
     return _with(
         _moved(cursor),
         phase=Phase.PASSED,
-        review=None,
         reason=None,
         missing=None,
-        repo=None,
-        base=None,
-        head=None,
         landed=event.landed,
+        **review_state.NO_WORK,
     )
 
 

@@ -74,6 +74,12 @@ UNMOVED = HOLD_FAILURES | FIXED | {Failure.INTERRUPTED, Failure.REJECTED, Failur
 
 GATE_ERROR_TRIES = 3
 TRANSIENT_TRIES = 8
+MAIN_TRIES = 3
+"""How often in a round an agent is asked to bring its work together with a main that has moved."""
+
+MAIN = "main"
+"""Source of findings that say how main has moved against the work."""
+
 SAME_FINGERPRINT = 3
 """So many times the same step, output and failing gates: no progress, whatever `success` says."""
 
@@ -95,6 +101,9 @@ def after_failure(task: Task, rules: Rules, playbook: Playbook, step: Step) -> M
     failure = cursor.failure or Failure.AGENT_ERROR
     default = DEFAULTS[failure]
     if not overridden(playbook, failure):
+        if failure is Failure.CONFLICT and cursor.findings and cursor.findings[0].source == MAIN:
+            place, named = playbook.position(step.name), step.review.on_changes if step.review is not None else None
+            return to_mender(cursor, playbook, place, named, f"{step.name}#main", cursor.missing or default.tell)
         if default.path is Path.HUMAN:
             return Park(default.reason, cursor.missing or default.tell)
         if default.path is Path.OWNER:
@@ -225,6 +234,18 @@ def _to_owner(cursor: Cursor, playbook: Playbook, step: Step) -> Move:
     if not owners or cursor.routes.get(key, 0) >= 1:
         return Park(ParkReason.REPLAN, f"step {step.name}: the agent asks to replan: {_line(cursor.missing or '')}")
     return go_back(cursor, playbook, owners[-1].name, key, cursor.findings)
+
+
+def to_mender(cursor: Cursor, playbook: Playbook, place: int, named: str | None, key: str, said: str) -> GoTo | Park:
+    """Main has moved against a task's work: to the agent who answers reviews, bounded, then to a human.
+
+    `place`: only steps before it count; `named`: the step of `on_changes`.
+    """
+    agents = [each.name for each in playbook.steps[:place] if each.kind is StepKind.AGENT]
+    target = named if named in agents else agents[-1] if agents else None
+    if target is None or cursor.routes.get(key, 0) >= MAIN_TRIES:
+        return Park(ParkReason.CONFLICT, f"it does not go together with main: {_line(said)}")
+    return go_back(cursor, playbook, target, key, cursor.findings)
 
 
 def go_back(cursor: Cursor, playbook: Playbook, target: str, key: str, findings: tuple[Finding, ...]) -> GoTo:

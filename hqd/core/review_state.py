@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from hqd.model.record import Event, ReviewState
+from typing import Any
+
+from hqd.model.record import Cursor, Event, ReviewState, Work
+
+NO_WORK: dict[str, Any] = {"review": None, "repo": None, "base": None, "head": None, "merge": None}
+"""Fields of a cursor whose task has no work that is not on main."""
 
 
 def opened(before: ReviewState | None, now: ReviewState | None) -> ReviewState | None:
@@ -27,6 +32,27 @@ def heard(before: ReviewState | None, event: Event) -> ReviewState | None:
         return None
     known = before.answered if before is not None else ()
     return state.model_copy(update={"answered": _union(known, state.answered, event.items)})
+
+
+def stands(cursor: Cursor, review: ReviewState | None) -> dict[str, Any]:
+    """What a cursor takes over from a review that is open: bringing it up to date may have moved head and base."""
+    if review is None or cursor.head is None or review.head == review.base:
+        return {"review": review}
+    return {"review": review, "head": review.head, "base": review.base}
+
+
+def brought(cursor: Cursor, work: Work | None) -> dict[str, Any]:
+    """After a failed attempt: only bringing a branch up to date leaves work of worth, merged or to be merged."""
+    return {"patch": work.patch if work is not None else cursor.patch, **merged(work)}
+
+
+def merged(work: Work | None) -> dict[str, Any]:
+    """What bringing a branch up to date has left: it and main as one, or their merge for an agent to resolve."""
+    if work is None:
+        return {}
+    merge = {"merge": work.merge} if work.merge is not None else {}
+    head = {"head": work.head, "base": work.base} if work.head is not None else {}
+    return {**merge, **head}
 
 
 def kept(state: ReviewState | None) -> ReviewState | None:

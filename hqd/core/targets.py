@@ -25,6 +25,11 @@ def hold_name(repo: str) -> str:
     return f"repo-{repo}"
 
 
+def push_hold_name(repo: str) -> str:
+    """Of the hold on landing there: it can be read, and takes no push."""
+    return f"repo-{repo}-push"
+
+
 def hold_on(repo: str) -> str:
     return f"repo:{repo}"
 

@@ -28,7 +28,7 @@ from hqd.model.attempt import Answer, Question, Report
 from hqd.model.failure import HOLD_FAILURES, Failure, Outcome
 from hqd.model.gate import Subject
 from hqd.model.playbook import GateUse, StepKind
-from hqd.model.record import Work
+from hqd.model.record import Merge, Work
 from hqd.ports import Copy
 
 Progress = Callable[[str], None]
@@ -258,6 +258,7 @@ def _deliver(found: Made, shop: Workshop, copy: Copy | None) -> Report | None:
             found.work = without_head(found.work)
             message = f"the agent changed {', '.join(touched[:5])}, which no agent may touch"
             return report(found, shop, Outcome.FAILED, Failure.POLICY, message)
+    merge = job.task.cursor.merge
     if job.step.deliver is not None:
         path = compile_text(job.step.deliver).render(_known(found)).strip()
         head = found.work.head if found.work is not None and found.work.head else job.tip
@@ -267,12 +268,29 @@ def _deliver(found: Made, shop: Workshop, copy: Copy | None) -> Report | None:
                 head,
                 {path: found.text.encode()},
                 trailer,
-                overwrite=job.step.overwrite,
+                overwrite=job.step.overwrite or (merge is not None and path in merge.paths),
             )
         except Expected as fault:
             return report(found, shop, Outcome.FAILED, Failure.POLICY, f"deliver {path}: {fault.message}")
         files = tuple(dict.fromkeys([*(found.work.files if found.work else ()), path]))
         found.work = Work(base=job.tip, head=made, files=files, repo=job.repo)
+    if merge is not None and (copy is not None or job.step.deliver is not None):
+        return _settle(found, shop, copy, merge, trailer)
+    return None
+
+
+def _settle(found: Made, shop: Workshop, copy: Copy | None, merge: Merge, message: str) -> Report | None:
+    """What the agent made of the merge with main takes the place of the merge; markers that are left are a finding."""
+    job, work = found.job, found.work
+    head = work.head if work is not None and work.head else merge.commit
+    made, left = shop.places(job.repo).updates.settle(merge, head, message)
+    if left:
+        _keep_patch(found, copy)
+        found.work = without_head(work) if work is not None else None
+        said = f"git's conflict markers are left in {', '.join(left[:5])}: bring both sides together there"
+        return report(found, shop, Outcome.FAILED, Failure.GATE, said)
+    files = work.files if work is not None else ()
+    found.work = Work(base=job.task.cursor.base or merge.onto, head=made, files=files, repo=job.repo)
     return None
 
 
@@ -298,10 +316,13 @@ def _known(found: Made) -> dict[str, Any]:
 
 def _subject(found: Made, shop: Workshop, copy: Copy | None, stop: threading.Event) -> Subject:
     job, work = found.job, found.work
-    branches, base = shop.places(job.repo).branches, job.tip
+    branches, merge = shop.places(job.repo).branches, job.task.cursor.merge
+    base = job.accepted
     head = work.head if work is not None and work.head else base
     if job.step.kind in (StepKind.GATE, StepKind.REVIEW):
         base = job.task.cursor.base or base  # they look at all that the task has done
+    elif merge is not None and head != base:
+        base = merge.onto  # main's own changes are not the attempt's
     moved = head != base
     found.diff = branches.diff(base, head, 400_000)[0] if moved else ""
     return Subject(

@@ -10,7 +10,7 @@ from hqd.core.budget import attempt_dollars, attempt_tokens
 from hqd.core.decide import attempt_seconds
 from hqd.core.place import repo_of
 from hqd.model.board import Rules, Task
-from hqd.model.playbook import Playbook, Step
+from hqd.model.playbook import Playbook, Step, StepKind
 from hqd.model.record import Event
 from hqd.model.settings import AgentSettings
 
@@ -70,6 +70,18 @@ class Job:
             kin={each: known[each] for ids in task.cursor.children.values() for each in ids if each in known},
         )
 
+    @classmethod
+    def afterwards(
+        cls, task: Task, rules: Rules, playbook: Playbook, commit: str, values: Mapping[str, str], now: datetime
+    ) -> Job:
+        """For a look at work that is done, before it lands: no attempt, nothing is spent."""
+        agents = [step for step in playbook.steps if step.kind is StepKind.AGENT]
+        step = agents[-1] if agents else playbook.steps[-1]
+        attempt = task.cursor.attempts.get(step.name, 1)
+        return cls(
+            task, rules, playbook, step, attempt, "", None, "again", commit, commit, now, 0.0, None, None, values
+        )
+
     @property
     def settings(self) -> AgentSettings | None:
         return self.rules.settings.agents.get(self.agent) if self.agent is not None else None
@@ -85,9 +97,15 @@ class Job:
         return self.snapshot if self.repo is None else self.task.cursor.base or self.snapshot
 
     @property
-    def tip(self) -> str:
-        """What an attempt starts from: the accepted work so far, else where the branch began, else main."""
+    def accepted(self) -> str:
+        """The accepted work so far, else where the branch began, else main."""
         return self.task.cursor.head or self.task.cursor.base or self.snapshot
+
+    @property
+    def tip(self) -> str:
+        """What an attempt starts from: the accepted work, where main is to be brought together with it, that merge."""
+        merge = self.task.cursor.merge
+        return merge.commit if merge is not None else self.accepted
 
     @property
     def files(self) -> bool:

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from hqd.core.landing import Evidence, Gone, Landed, Moved, Waiting, verdict
 from hqd.daemon.draft import Draft
-from hqd.daemon.places import Places
+from hqd.daemon.places import Place, Places
 from hqd.daemon.spool import Reply
 from hqd.errors import Conflict, Expected
 from hqd.model.board import Board, Task
@@ -108,6 +108,36 @@ def check(draft: Draft, places: Places, grace: str, now: datetime, only: Collect
         except Expected:
             continue  # not in hqd.toml any more: `status` says so, and the reviews wait
         _check(draft, reviews, place.branches, grace, now)
+        _drifted(draft, reviews, place, now)
+
+
+def _drifted(draft: Draft, before: Sequence[Task], place: Place, now: datetime) -> None:
+    """Main has moved for a review that is still open: its own step brings it up to date, checks it, opens it anew."""
+    present = [draft.tasks.get(each.id) for each in before]
+    tasks = [task for task in present if task is not None and task.state is State.REVIEW]
+    reviews = {
+        task.id: (review.base, review.head)
+        for task in tasks
+        if (review := task.cursor.review) is not None and review.gone_since is None and not review.audit
+    }
+    for name, drift in place.updates.drifted(reviews).items():
+        task = draft.tasks[name]
+        review = task.cursor.review
+        if review is None:
+            continue
+        approved = review.approved or review.merge is not None
+        void = "; the approval was of other code and does not count any more" if approved else ""
+        event = Event(
+            event=EventKind.FEEDBACK,
+            to=State.QUEUE,
+            at=now,
+            by="git",
+            via=Via.GIT,
+            step=task.cursor.step,
+            review=review.model_copy(update={"approved": False, "approvers": (), "merge": None}),
+            message=f"{drift}; it is brought up to date and checked again{void}",
+        )
+        draft.happen(task, event)
 
 
 def _check(draft: Draft, reviews: Sequence[Task], branches: Branches, grace: str, now: datetime) -> None:

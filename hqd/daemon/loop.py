@@ -253,7 +253,7 @@ class Loop:
                 if reports.finish(draft, result, self.values, now, agent) is None:
                     draft.spent += result.usage.cost or 0.0
             elif task is not None and task.cursor.claim is not None and task.cursor.claim.nonce == result.nonce:
-                draft.happen(task, reports.opened(task, result.review, result.gates, now))
+                draft.happen(task, reports.opened(task, result.review, result.gates, result.note, now))
 
     # -- deciding and writing ---------------------------------------------------------------------------------
 
@@ -357,7 +357,7 @@ class Loop:
     # -- what stands in the way -------------------------------------------------------------------------------
 
     def _busy(self, cause: str | None, message: str) -> None:
-        if cause != self.live.busy and cause is not None:
+        if cause not in (None, "origin", self.live.busy):  # of origin, whoever follows it speaks
             self.parts.display.note(f"waiting: {message}")
         self.live.busy, self.live.busy_message = cause, message
 

@@ -8,11 +8,13 @@ from datetime import datetime
 from hqd.core.decide import LandWork
 from hqd.daemon import desk, landings, spool
 from hqd.daemon.batch import Written
+from hqd.daemon.job import Job
 from hqd.daemon.landings import Merged
 from hqd.daemon.live import Live
 from hqd.daemon.parts import Parts
 from hqd.daemon.spool import Reply, Request
-from hqd.errors import CannotCommit, Expected, HqdError, RepositoryBusy, Temporary
+from hqd.daemon.workshop import Workshop
+from hqd.errors import CannotCommit, Expected, HqdError, MainMoved, RepositoryBusy, Temporary
 from hqd.model.board import Board, Task
 from hqd.model.record import Person
 
@@ -71,9 +73,14 @@ class Merging:
             if landings.lands(task, board) and task.cursor.review is not None and not self._by_forge(task):
                 head = self._parts.places(task.cursor.repo).branches.tip(task.id) or task.cursor.review.head
                 if task.cursor.repo is not None:
-                    self._parts.targets.land(task, head, request.person, request.id)
+                    self._parts.targets.pushes.land(task, head, request.person, request.id)
                     continue
-                fault = self.merge(task, head, request.person, request.id, now)
+                drift = self._parts.places(None).updates.drift(task.cursor.review.base, head)
+                fault = (
+                    MainMoved(str(drift))
+                    if drift is not None
+                    else self.merge(task, head, request.person, request.id, now)
+                )
                 if fault is not None:
                     spool.answer(self._parts.private, request.id, Reply(False, fault.message, fault.remedy))
 
@@ -88,11 +95,24 @@ class Merging:
         here = []
         for work in lands:
             task = self._live.tasks[work.task]
-            if task.cursor.repo is None:
+            if task.cursor.repo is None and self._goes_well(task, work.head):
                 here.append(work)
             elif not self._parts.targets.stuck(task, now):
-                self._parts.targets.land(task, work.head, None, None)
+                self._parts.targets.pushes.land(task, work.head, after=self._afterwards(task, now))
         return here
+
+    def _goes_well(self, task: Task, head: str) -> bool:
+        """Whether main is as it was for this work, or has been looked at together with it."""
+        drift = self._parts.places(None).updates.drift(task.cursor.base or head, head)
+        return drift is None or self._parts.targets.pushes.goes_well(task, head, drift.onto)
+
+    def _afterwards(self, task: Task, now: datetime) -> tuple[Job, Workshop] | None:
+        rulebook = self._parts.rulebook
+        rules = rulebook.at(task.cursor.pin) if task.cursor.pin is not None else rulebook.current
+        playbook = rules.playbooks.get(task.cursor.playbook or "")
+        if playbook is None:
+            return None
+        return Job.afterwards(task, rules, playbook, self._live.tip, self._live.values, now), self._parts.shop
 
     def merge(
         self, task: Task, head: str, person: Person | None, request: str | None, now: datetime

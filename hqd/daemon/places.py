@@ -2,10 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
+from hqd.model.drift import Drift, Updated
+from hqd.model.record import Merge
 from hqd.ports import Branches, Forge, Target
+
+
+class Updating(Protocol):
+    """Task branches and a main that moves (design section 8): commits beside state on a branch's paths, or a conflict.
+
+    State commits never count. No branch is set here; what is made is durable.
+    """
+
+    def drifted(self, reviews: Mapping[str, tuple[str, str]]) -> Mapping[str, Drift]:
+        """task -> (base, head) in; out: those for which main has moved, and how. Remembers how far it has looked.
+
+        Left out: branches that are checked out, and what was told several times with nothing coming of it.
+        """
+
+    def drift(self, base: str, head: str) -> Drift | None:
+        """How main has moved for one branch; None: it has not."""
+
+    def newest(self, task: str, head: str) -> str:
+        """The tip of hqd/TASK, with people's commits, where it goes on from `head`; else `head`."""
+
+    def bring_up(self, task: str, head: str, drift: Drift, *, rebase: bool, message: str) -> Updated:
+        """A commit that has both, or the merge as far as git gets by itself, with markers."""
+
+    def settle(self, merge: Merge, head: str, message: str) -> tuple[str, tuple[str, ...]]:
+        """The merge with the files of `head` in place of the markers; and the paths where `head` has markers still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +46,7 @@ class Place:
     repo: str | None
     branches: Branches
     forge: Forge
+    updates: Updating
     target: Target | None = None
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from hqd.daemon.places import Place
 from hqd.errors import Expected, RemoteRefused, RemoteUnavailable
@@ -14,8 +14,12 @@ TRIES = 5
 """How often a landing is merged anew because somebody else was faster at the remote."""
 
 
-def push_merge(place: Place, task: str, base: str, head: str, title: str, person: Person | None) -> str:
+def push_merge(
+    place: Place, task: str, base: str, head: str, title: str, person: Person | None, look: Callable[[], None]
+) -> str:
     """Merges a task's work into the main of a target repository and pushes that; the commit that brought it.
+
+    `look` is called before each try, with main as it is now, and raises what must not land.
 
     Somebody else's push in between is merged with, bounded. What is there already is not merged again.
     Raises Conflict, RemoteRefused (cause `policy`: in the remote's words), RemoteUnavailable, Expected.
@@ -32,6 +36,7 @@ def push_merge(place: Place, task: str, base: str, head: str, title: str, person
         landed = place.branches.landed({task: (base, head)}).get(task)
         if landed is not None:
             return landed
+        look()
         commit = place.branches.join(task, head, onto, message, person)
         (pushed,) = target.push([RefUpdate(target.main, commit, onto)])
         if pushed.outcome is PushOutcome.DONE:

@@ -64,10 +64,18 @@ def _through_the_circuit(draft: Draft, task: Task, event: Event, rules: Rules) -
     return circuit.refused(event)
 
 
-def opened(task: Task, review: ReviewState, gates: tuple[GateResult, ...], now: datetime) -> Event:
+def opened(task: Task, review: ReviewState, gates: tuple[GateResult, ...], note: str, now: datetime) -> Event:
     """The event of a review that is open now."""
     step = task.cursor.step
-    return Event(event=EventKind.REVIEW_OPENED, to=State.REVIEW, at=now, step=step, review=review, gates=gates)
+    return Event(
+        event=EventKind.REVIEW_OPENED,
+        to=State.REVIEW,
+        at=now,
+        step=step,
+        review=review,
+        gates=gates,
+        message=note or None,
+    )
 
 
 def claimed(task: Task, report: Report) -> bool:

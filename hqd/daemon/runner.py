@@ -16,8 +16,9 @@ from hqd.daemon.forge.faults import meaning
 from hqd.daemon.forge.opening import opening
 from hqd.daemon.job import Job
 from hqd.daemon.made import clean
+from hqd.daemon.updating import bring_up
 from hqd.daemon.workshop import Workshop
-from hqd.errors import HqdError
+from hqd.errors import Expected, HqdError
 from hqd.model.attempt import Report
 from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import GateResult
@@ -33,6 +34,7 @@ class Opened:
     nonce: str
     review: ReviewState
     gates: tuple[GateResult, ...] = ()  # that let it be opened
+    note: str = ""  # what else people should know
 
 
 Result = Report | Opened
@@ -103,15 +105,21 @@ class Runner:
     def _review(self, entry: Running, progress: Callable[[str], None]) -> Result:
         """Gates of a review step stand before people: what they stop is not opened."""
         job = entry.job
-        gates: tuple[GateResult, ...] = ()
+        try:
+            ready = bring_up(job, self._shop, entry.stop, progress)
+        except Expected as fault:
+            return _ended(job, Outcome.FAILED, Failure.TRANSIENT, clean(fault.message, self._shop.secrets()))
+        if isinstance(ready, Report):
+            return ready
+        job, gates = ready.job, ready.gates
         if job.step.gates or job.step.gates_before:
             checked = attempt.run(job, self._shop, entry.stop, progress)
             if checked.outcome is not Outcome.PASSED:
                 return checked
-            gates = checked.gates
+            gates = (*gates, *checked.gates)
         try:
             review = self._shop.places(job.repo).forge.open(opening(job, gates, self._shop))
-            return Opened(job.task.id, job.nonce, review, gates)
+            return Opened(job.task.id, job.nonce, review, gates, ready.note)
         except HqdError as fault:
             what = meaning(fault)
             ended = _ended(job, what.outcome, what.failure, clean(what.message, self._shop.secrets()))

@@ -16,21 +16,20 @@ from typing import TYPE_CHECKING
 
 from hqd.core.place import repo_of
 from hqd.core.routing import choose
-from hqd.core.targets import PROBE, hold_name, hold_on
+from hqd.core.targets import PROBE, hold_name, hold_on, push_hold_name
 from hqd.daemon import landings
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
-from hqd.daemon.landings import Merged
 from hqd.daemon.places import Places
-from hqd.daemon.pushing import push_merge, show
+from hqd.daemon.pushes import Pushes
+from hqd.daemon.pushing import show
 from hqd.daemon.rulebook import Rulebook
-from hqd.daemon.spool import Reply
-from hqd.errors import Conflict, Expected, HqdError, RemoteRefused, Temporary
+from hqd.errors import Expected, HqdError, MainMoved, Temporary
 from hqd.model.board import Task
 from hqd.model.duration import seconds
 from hqd.model.failure import Failure, Outcome
 from hqd.model.playbook import Playbook
-from hqd.model.record import EventKind, Hold, Person
+from hqd.model.record import EventKind, Hold
 from hqd.model.task import State
 
 if TYPE_CHECKING:
@@ -66,19 +65,6 @@ class _Fetched:
     refused: Mapping[str, str] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class _Landing:
-    """One merge on its way to a remote, or arrived: then with `commit` or `fault`."""
-
-    task: str
-    repo: str
-    head: str
-    person: Person | None
-    request: str | None
-    commit: str | None = None
-    fault: Expected | None = None
-
-
 class Targets:
     """An Outside. All is called from the loop's thread; `_fetch` and `_push` run in workers."""
 
@@ -91,11 +77,8 @@ class Targets:
     ) -> None:
         self._places, self._executor, self._rulebook, self._clock = places, executor, rulebook, clock
         self._known: dict[str, _Known] = {}
-        self._home: queue.SimpleQueue[_Fetched | _Landing] = queue.SimpleQueue()
-        self._landing: dict[str, _Landing] = {}  # by task, until its end is said
-        self._arrived: dict[str, _Landing] = {}
-        self._asked: dict[str, list[str]] = {}  # task -> requests that wait for its landing
-        self._said: list[str] = []
+        self._home: queue.SimpleQueue[_Fetched] = queue.SimpleQueue()
+        self.pushes = Pushes(places, executor, lambda: self._wake(), clock)
         self._now: tuple[datetime, float] | None = None  # the turn's time, and the steady clock's then
         self._live: Live | None = None
         self._wake: Callable[[], None] = lambda: None
@@ -109,21 +92,13 @@ class Targets:
     def before(self, now: datetime) -> None:
         self._now = (now, self._clock())
         while not self._home.empty():
-            came = self._home.get()
-            if isinstance(came, _Fetched):
-                self._heard(came)
-            else:
-                self._arrived[came.task] = came
+            self._heard(self._home.get())
+        self.pushes.before()
         self._offer()
 
     def gather(self, draft: Draft, now: datetime) -> None:
-        self._said = []
-        for task, requests in self._asked.items():
-            if task not in self._arrived:
-                draft.deferred.update(requests)
-        for arrived in self._arrived.values():
-            self._said.append(arrived.task)
-            self._land(draft, arrived, now)
+        for repo, fault in self.pushes.gather(draft, now):
+            self._trouble(repo, fault)
         new = [repo for repo, known in self._known.items() if known.new]
         if new:
             grace = self._rulebook.current.settings.forge.branch_grace
@@ -132,11 +107,7 @@ class Targets:
             self._hold(draft, repo, known, now)
 
     def committed(self, written: Sequence[Written], now: datetime) -> None:
-        for task in self._said:
-            self._arrived.pop(task, None)
-            self._landing.pop(task, None)
-            self._asked.pop(task, None)
-        self._said = []
+        self.pushes.committed()
         for known in self._known.values():
             known.new = False
         for each in written:
@@ -158,7 +129,7 @@ class Targets:
     @property
     def busy(self) -> bool:
         waiting = any(known.wanted and known.fault is not None and not _held(known) for known in self._known.values())
-        return waiting or bool(self._landing) or any(known.fetching for known in self._known.values())
+        return waiting or self.pushes.busy or any(known.fetching for known in self._known.values())
 
     def said(self) -> str:
         told = []
@@ -171,69 +142,15 @@ class Targets:
 
     def close(self) -> None:
         self._closed = True
-
-    # ---- landing
-
-    def land(self, task: Task, head: str, person: Person | None, request: str | None) -> None:
-        """Merges `head` and pushes it to the repository's main, in a worker; a later turn says what came of it."""
-        if task.cursor.repo is None or self._closed:
-            return
-        if request is not None and request not in self._asked.setdefault(task.id, []):
-            self._asked[task.id].append(request)
-        if task.id in self._landing:
-            return
-        landing = _Landing(task.id, task.cursor.repo, head, person, request)
-        self._landing[task.id] = landing
-        review = task.cursor.review
-        base = review.base if review is not None else task.cursor.base or head
-        title = " ".join(task.document.title.split())[:120]
-        self._executor.submit(self._push, landing, base, title)
+        self.pushes.close()
 
     def stuck(self, task: Task, now: datetime) -> bool:
         """Whether its landing is under way, or would be in vain: its repository cannot be reached, or is held."""
         known = self._known.get(task.cursor.repo or "")
         holds = self._live.holds if self._live is not None else {}
-        hold = holds.get(f"{hold_name(task.cursor.repo or '')}-push")
+        hold = holds.get(push_hold_name(task.cursor.repo or ""))
         held = hold is not None and (hold.probe is None or now < hold.probe)
-        return task.id in self._landing or held or (known is not None and known.fault is not None)
-
-    def _push(self, landing: _Landing, base: str, title: str) -> None:
-        """In a worker thread."""
-        try:
-            place = self._places(landing.repo)
-            commit = push_merge(place, landing.task, base, landing.head, title, landing.person)
-            self._home.put(_Landing(*_same(landing), commit=commit))
-        except HqdError as fault:
-            expected = fault if isinstance(fault, Expected) else Expected(fault.message, remedy=fault.remedy)
-            self._home.put(_Landing(*_same(landing), fault=expected))
-        except BaseException as bug:
-            self._home.put(_Landing(*_same(landing), fault=Expected(f"landing broke: {type(bug).__name__}: {bug}")))
-            raise
-        finally:
-            self._wake()
-
-    def _land(self, draft: Draft, arrived: _Landing, now: datetime) -> None:
-        task = draft.tasks.get(arrived.task)
-        if arrived.commit is not None:
-            asked: list[str | None] = [*self._asked.get(arrived.task, ())]
-            for request in asked or [None]:
-                landings.say(draft, Merged(arrived.task, arrived.commit, arrived.person, request), now)
-            draft.lift(f"{hold_name(arrived.repo)}-push", now, "hqd", "it took a push")
-            return
-        fault = arrived.fault or Expected("it did not land")
-        for request in self._asked.get(arrived.task, ()):
-            draft.replies[request] = Reply(False, fault.message, fault.remedy, fault.exit_code)
-        if task is None or task.state not in (State.QUEUE, State.REVIEW):
-            return
-        if isinstance(fault, Temporary):
-            known = self._known.setdefault(arrived.repo, _Known())
-            known.fault, known.failures, known.tried = fault, max(1, known.failures), self._clock()
-            return  # the next fetch tells whether it is to be had, and holds the repository if not
-        if isinstance(fault, RemoteRefused) and fault.cause != "policy":
-            if arrived.request is None:
-                draft.hold(_push_hold(arrived.repo, fault, now), now)
-        elif arrived.request is None or not isinstance(fault, Conflict):
-            draft.happen(task, landings.refused(task, fault, now))
+        return held or self.pushes.under_way(task.id) or (known is not None and known.fault is not None)
 
     # ---- fetching
 
@@ -287,6 +204,14 @@ class Targets:
             raise
         finally:
             self._wake()
+
+    def _trouble(self, repo: str, fault: Expected) -> None:
+        """After a landing that did not come through."""
+        known = self._known.setdefault(repo, _Known())
+        if isinstance(fault, MainMoved):
+            known.new = True  # looked at in this very turn
+        else:  # the next fetch tells whether it is to be had, and holds the repository if not
+            known.fault, known.failures, known.tried = fault, max(1, known.failures), self._clock()
 
     def _heard(self, came: _Fetched) -> None:
         known = self._known.setdefault(came.repo, _Known())
@@ -354,13 +279,3 @@ def _shown(task: Task) -> str | None:
 
 def _held(known: _Known) -> bool:
     return known.failures >= HELD_AFTER or not isinstance(known.fault, Temporary)
-
-
-def _push_hold(repo: str, fault: RemoteRefused, now: datetime) -> Hold:
-    missing = f"repository {repo}: {fault.message}" + (f"; {fault.remedy}" if fault.remedy else "")
-    name, on = f"{hold_name(repo)}-push", f"push:{repo}"
-    return Hold(name=name, on=on, reason=fault.cause, since=now, missing=missing, probe=now + PROBE)
-
-
-def _same(landing: _Landing) -> tuple[str, str, str, Person | None, str | None]:
-    return landing.task, landing.repo, landing.head, landing.person, landing.request

@@ -90,6 +90,15 @@ class Usage(Value):
         return self.in_ + self.out + self.cached + self.cache_write
 
 
+class Merge(Value):
+    """Main being merged into a task's work, with conflicts: `commit` is the merge, whose files at `paths` hold git's
+    markers; `onto` the commit of main. No branch ever names it."""
+
+    commit: str
+    onto: str
+    paths: tuple[str, ...] = ()
+
+
 class Work(Value):
     """What an attempt did to files: commit ids, and the path in git of the patch of a failed attempt."""
 
@@ -98,6 +107,7 @@ class Work(Value):
     patch: str | None = None
     files: tuple[str, ...] = ()
     repo: str | None = None  # of `[repos.*]`, whose commits these are; None: the HQ
+    merge: Merge | None = None  # of a review step that could not bring the branch up to date: an agent's to resolve
 
 
 class Finding(Value):
@@ -217,6 +227,7 @@ class Cursor(Value):
     repo: str | None = None  # the target repository that `base` and `head` are commits of; None: the HQ
     base: str | None = None  # where the task's branch began
     head: str | None = None  # its accepted tip
+    merge: Merge | None = None  # main's changes that the next attempt is to bring together with the work
     files: tuple[str, ...] = ()  # what its accepted work changed
     landed: str | None = None  # the commit on main that brought it
     review: ReviewState | None = None

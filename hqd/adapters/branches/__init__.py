@@ -10,6 +10,7 @@ from hqd.adapters.branches import contents, delivery, walk
 from hqd.adapters.branches.landings import Landings, Review
 from hqd.adapters.branches.leftovers import marked
 from hqd.adapters.branches.merges import merge, scratch, unchanged_by
+from hqd.adapters.branches.updates import Updates
 from hqd.adapters.git import DURABLE, GitFailed, trouble
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
@@ -53,6 +54,7 @@ class GitBranches:
             "GIT_COMMITTER_EMAIL": email,
         }
         self._looking = threading.Lock()
+        self.updates = Updates(repository.git, self._beside, self._identity, self.main, self._checked_out)
         self._landings = Landings(repository.git, self._beside)
 
     def point(self, task: str, head: str, expected: str | None = None) -> None:
