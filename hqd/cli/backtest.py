@@ -98,26 +98,23 @@ def laboratory(
             ) from fault
 
 
-def existing(seen: View, registry: Registry) -> tuple[GateSpec, ...]:
-    """The gates that are in force now, of every agent step and lesson, each once."""
+def existing(seen: View, registry: Registry) -> tuple[Tested, ...]:
+    """The gates that are in force now, of every agent step and lesson, with where they apply."""
     rules = seen.current
     if rules is None:
         return ()
     named = rules.settings.gates
-    found: dict[str, GateSpec] = {}
-    uses = [
-        spec
+    found = [
+        Tested(spec, Scope(playbooks=(playbook.name,), steps=(step.name,)))
         for playbook in rules.playbooks.values()
         for step in playbook.steps
         if step.agent is not None
         for spec in resolve_gates((*step.gates, *playbook.gates), named)
     ]
     in_force = (LessonStatus.SHADOW, LessonStatus.WARN, LessonStatus.ENFORCE)
-    uses += [lesson.gate for lesson in rules.lessons if lesson.gate is not None and lesson.status in in_force]
-    for spec in uses:
-        if spec.kind in registry.kinds:
-            found.setdefault(registry.written_version(spec), spec)
-    return tuple(found.values())
+    lessons = [lesson for lesson in rules.lessons if lesson.gate is not None and lesson.status in in_force]
+    found += [Tested(lesson.gate, lesson.scope) for lesson in lessons if lesson.gate is not None]
+    return tuple(each for each in found if each.spec.kind in registry.kinds)
 
 
 def _given(call: Call, seen: View, asked: Asked, registry: Registry) -> Given:

@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from hqd.adapters.archive import GitArchive
 from hqd.cli.backtest_gates import Tested
@@ -19,12 +20,14 @@ from hqd.cli.reading import View
 from hqd.core.backtest import Backtest, Evidence, Judged, backtest
 from hqd.errors import Expected, Usage
 from hqd.gates.kind import Cost
+from hqd.gates.many import judge_of
 from hqd.gates.registry import Registry
 from hqd.model.corpus import Case, Corpus, Label
 from hqd.model.gate import GateResult, GateSpec, GateStatus
 
 _EVERY = 2_000  # outputs between two words on progress
 Progress = Callable[[str], None]
+_Judge = Callable[[str, Any], GateResult]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ class Laboratory:
         self._progress = progress
         self._around: Surroundings | None = None
 
-    def test(self, tested: Tested, *, seed: str = "hqd", existing: Sequence[GateSpec] = ()) -> Trial:
+    def test(self, tested: Tested, *, seed: str = "hqd", existing: Sequence[Tested] = ()) -> Trial:
         """Backtests one gate. `existing`: gates that are there already, for what it catches beyond them.
 
         Raises Usage for a gate that may not run here.
@@ -109,19 +112,20 @@ class Laboratory:
         kept = still.fired if still is not None else None
         return Judged(case, said.fired, kept, said.message, said.excerpt, tuple(sorted(own)))
 
-    def _caught(self, rows: list[Judged], spec: GateSpec, existing: Sequence[GateSpec]) -> list[Judged]:
+    def _caught(self, rows: list[Judged], spec: GateSpec, existing: Sequence[Tested]) -> list[Judged]:
         """Marks what other gates catch as well: those that failed when it was made, and those there are now."""
         rows = [row._replace(caught=tuple(name for name in row.caught if name != spec.name)) for row in rows]
         places = [place for place, row in enumerate(rows) if row.fired and row.case.label.decided]
         own = self.registry.written_version(spec)
         for other in existing:
-            if self.registry.cost(other) is not Cost.CHEAP or self.registry.written_version(other) == own:
+            name, inside = other.spec.name, [place for place in places if other.covers(rows[place].case)]
+            if self.registry.cost(other.spec) is not Cost.CHEAP or self.registry.written_version(other.spec) == own:
                 continue
-            said, _ran = self._verdicts(other, [rows[place].case for place in places])
-            for place in places:
+            said, _ran = self._verdicts(other.spec, [rows[place].case for place in inside])
+            for place in inside:
                 row = rows[place]
-                if said[_key(row.case)].fired and other.name not in row.caught:
-                    rows[place] = row._replace(caught=(*row.caught, other.name))
+                if said[_key(row.case)].fired and name not in row.caught:
+                    rows[place] = row._replace(caught=(*row.caught, name))
         return rows
 
     def _verdicts(
@@ -152,18 +156,22 @@ class Laboratory:
         for place, case in missing.items():
             by_blob.setdefault(case.blob, []).append(place)
         done = 0
+        judge = judge_of(self.registry, spec) if simple else None
         for blob, data in self.archive.texts(list(by_blob)):
             for place in by_blob[blob]:
-                yield place, self._one(spec, missing[place], data, simple)
+                yield place, self._one(spec, missing[place], data, judge)
                 done += 1
                 if done % _EVERY == 0:
                     self._progress(f"{spec.name}: {done} of {len(missing)} outputs")
 
-    def _one(self, spec: GateSpec, case: Case, data: bytes | None, simple: bool) -> _Said:
+    def _one(self, spec: GateSpec, case: Case, data: bytes | None, judge: _Judge | None) -> _Said:
         if data is None:
             return _Said(None, "the output is not in this clone")
+        if judge is not None:
+            bare = plain(case, data)
+            return _said(judge(bare.output, bare.data))
         try:
-            subject = plain(case, data) if simple else self._surroundings().subject(case, data)
+            subject = self._surroundings().subject(case, data)
         except Expected as fault:
             return _Said(None, fault.message)
         return _said(self.registry.run((spec,), subject)[0])

@@ -31,7 +31,7 @@ def facts_of(trial: Trial, bench: Laboratory, seed: str) -> dict[str, Any]:
         "scope": trial.tested.scope.model_dump(mode="json"),
         "lesson": trial.tested.label or None,
         **_common(trial.found, bench, seed),
-        "cost": {"usd": trial.cost, "seconds": round(trial.seconds, 3), "ran": trial.ran},
+        "cost": {"usd": trial.cost},
         "flagged": [_flagged(each, trial) for each in trial.found.flagged],
     }
 
@@ -148,6 +148,8 @@ def show(trial: Trial, bench: Laboratory) -> None:
     _show_groups("agent", trial.found.agents)
     _show_groups("playbook", trial.found.playbooks)
     _show_flagged(trial.found.flagged)
+    terminal.say("")
+    terminal.say(f"  cost: ${trial.cost:.2f}, {trial.seconds:.1f} s; {trial.ran} verdicts were not known before")
     _show_admission(admit(trial.found, max_fpr=limit_of(bench)))
     _show_end(trial.found.warnings, bench)
 

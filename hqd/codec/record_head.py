@@ -88,7 +88,9 @@ def _begun(header: str, tables: dict[str, list[Any]], single: set[str]) -> list[
 
 
 def _value(token: str) -> Any:
-    return json.loads(_punctuated(token))
+    if token.isdigit():
+        return int(token)
+    return token if token[4:5] == "-" and token[10:11] in ("T", " ") else json.loads(_punctuated(token))
 
 
 def _punctuated(token: str) -> str:

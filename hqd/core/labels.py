@@ -9,7 +9,7 @@ lines counts within some days of the landing, by committers' dates, in the order
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -29,11 +29,11 @@ _WORDS = 500
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What labels must know of files. `at`: the blob at a path of a commit, None where there is none or the commit is
-    not here. `touched`: lines changed from blob to blob as `core.touched` counts them (before, ours, theirs,
+    not here. `touched`: lines changed from blob to blob as `core.touched` counts them (base, main, ours, theirs,
     insertions), or None where one of them is not here."""
 
     at: Callable[[str, str], str | None]
-    touched: Callable[[str | None, str, str | None, bool], int | None]
+    touched: Callable[[str | None, str | None, str, str | None, bool], int | None]
 
 
 class Labelled(NamedTuple):
@@ -50,6 +50,7 @@ class Labelled(NamedTuple):
 class _Output:
     event: PastEvent
     files: tuple[str, ...]
+    base: str | None
     head: str | None
     typed: bool
     verdict: Verdict
@@ -69,7 +70,8 @@ class _Output:
 class _Files:
     """What stood at a path of main when, beside workspace/."""
 
-    def __init__(self, changes: Sequence[Change]) -> None:
+    def __init__(self, changes: Sequence[Change], landings: Container[str]) -> None:
+        self.landings = landings  # commits that brought some task's work, with or without a trailer
         self.by_path: dict[str, list[tuple[Change, str | None, str | None]]] = {}
         self.by_id: dict[str, Change] = {}
         for change in changes:
@@ -98,7 +100,7 @@ class _Files:
 
 def label(past: Past, contents: Contents, days: float) -> list[Labelled]:
     """Every output of a finished attempt of an agent, in order, with what is known of it at the tip of `past`."""
-    files = _Files(past.changes)
+    files = _Files(past.changes, {str(each.details.get("landed")) for each in past.events if each.event == "landed"})
     found: list[_Output] = []
     for events in past.tasks().values():
         found += _Story(files, contents, days).tell(events)
@@ -137,6 +139,7 @@ class _Story:
         output = _Output(
             event,
             tuple(work.get("files", ())),
+            work.get("base"),
             work.get("head"),
             bool(said.get("output_data")),
             open_,
@@ -233,7 +236,7 @@ class _Story:
             ours = self._delivered(output, path)
             if ours is None or ours == stood[1]:
                 continue
-            lines = self.contents.touched(stood[0], ours, stood[1], True) or 0
+            lines = self.contents.touched(self._base(output, path), stood[0], ours, stood[1], True) or 0
             size, became = size + lines, stood[1] if lines and ours == output.event.output_blob else became
         if size:
             output.say(Label.EDITED, "edited_at_landing", f"{size} lines differ from what was delivered", event)
@@ -243,14 +246,19 @@ class _Story:
         found = self.contents.at(output.head, path) if output.head else None
         return found or (output.event.output_blob if len(output.files) == 1 else None)
 
+    def _base(self, output: _Output, path: str) -> str | None:
+        return self.contents.at(output.base, path) if output.base else None
+
     def _watch(self, output: _Output, commit: str, order: int, since: float) -> None:
         """Reverts and edits of the delivered lines, in the line's order, within some days of the landing."""
         landing = {path: self.files.landing(path, order) for path in output.files}
         stood = {path: found for path, found in landing.items() if found is not None and found[1] is not None}
         first = output.verdict
         for change in self.files.later(stood, order):
-            if change.at > since + self.days * _DAY or change.work is not None:
-                return  # too late, or an agent's later work took its place
+            if change.at > since + self.days * _DAY:
+                return
+            if change.work is not None or change.commit in self.files.landings:
+                return  # an agent's later work took its place
             output.verdict = self._word_of(change, commit, stood, output.verdict, first)
 
     def _word_of(
@@ -277,7 +285,7 @@ class _Story:
         size = 0
         for path, after in now.items():
             before, ours = stood[path]
-            size += self.contents.touched(before, ours, after, False) or 0 if ours is not None else 0
+            size += self.contents.touched(before, before, ours, after, False) or 0 if ours is not None else 0
         became = next(iter(now.values())) if len(stood) == 1 else None
         return said(Label.EDITED, "edited_later", size, became) if size else verdict
 

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from difflib import SequenceMatcher
 
 MOST_LINES = 4_000
 """Longer texts are compared as bags of lines: enough to say that, and about how much, was changed."""
 
 
-def touched(before: str | None, ours: str, theirs: str | None, *, insertions: bool) -> int:
+def touched(base: str | None, main: str | None, ours: str, theirs: str | None, *, insertions: bool) -> int:
     """Lines removed from and put into what we delivered, on the way from `ours` to `theirs` (None: deleted).
 
-    `before`: what stood there before (None: nothing); its lines are nobody's edit. `insertions`: new lines between
-    ours count by themselves too, not only where they replace one of ours. White space at ends of lines is nothing.
+    `base`: what we began from (None: nothing), whose lines we did not deliver. `main`: what stood there just before;
+    its lines are nobody's edit. `insertions`: new lines between ours count by themselves too, not only where they
+    replace one of ours. White space at ends of lines is nothing.
     """
-    mine, other, old = _lines(ours), _lines(theirs or ""), _lines(before or "")
+    mine, other, old = _lines(ours), _lines(theirs or ""), _lines(base or "")
     if mine == other:
         return 0
+    known = {*old, *_lines(main or "")}
     if max(len(mine), len(other), len(old)) > MOST_LINES:
-        return _as_bags(mine, other, old)
+        return _as_bags(mine, other, old, known)
     delivered = _delivered(old, mine)
-    known = set(old)
     count = 0
     for tag, low, high, other_low, other_high in SequenceMatcher(None, mine, other, autojunk=False).get_opcodes():
         if tag == "equal":
@@ -46,6 +47,6 @@ def _delivered(old: Sequence[str], mine: Sequence[str]) -> list[bool]:
     return new
 
 
-def _as_bags(mine: Sequence[str], other: Sequence[str], old: Sequence[str]) -> int:
-    ours, theirs, known = set(mine) - set(old), set(other), set(old)
-    return sum(1 for line in ours if line not in theirs) + sum(1 for line in theirs if line not in set(mine) | known)
+def _as_bags(mine: Sequence[str], other: Sequence[str], old: Sequence[str], known: Set[str]) -> int:
+    ours, theirs = set(mine) - set(old), set(other)
+    return len(ours - theirs) + len(theirs - set(mine) - known)

@@ -55,6 +55,11 @@ class Registry:
         self._calibrations = calibrations
         self._cache = cache or Verdicts()
 
+    @property
+    def doors(self) -> Doors:
+        """The outside things that kinds may use."""
+        return self._doors
+
     def check(self, spec: GateSpec) -> tuple[str, ...]:
         """What is wrong with a gate as written, each message naming its key; empty: nothing."""
         return self._check(spec, 0)

@@ -82,7 +82,7 @@ def _origins(past: Past, tasks: Mapping[str, str]) -> dict[str, Origin]:
 
 def _contents(objects: Objects) -> Contents:
     at: dict[tuple[str, str], str | None] = {}
-    sizes: dict[tuple[str | None, str, str | None, bool], int | None] = {}
+    sizes: dict[tuple[str | None, str | None, str, str | None, bool], int | None] = {}
 
     def text(blob: str | None) -> str | None:
         if blob is None:
@@ -96,11 +96,11 @@ def _contents(objects: Objects) -> Contents:
             at[commit, path] = found[0] if found is not None and found[1] == "blob" else None
         return at[commit, path]
 
-    def count(before: str | None, ours: str, theirs: str | None, insertions: bool) -> int | None:
-        key = (before, ours, theirs, insertions)
+    def count(base: str | None, main: str | None, ours: str, theirs: str | None, insertions: bool) -> int | None:
+        key = (base, main, ours, theirs, insertions)
         if key not in sizes:
             try:
-                sizes[key] = touched(text(before), text(ours) or "", text(theirs), insertions=insertions)
+                sizes[key] = touched(text(base), text(main), text(ours) or "", text(theirs), insertions=insertions)
             except KeyError:
                 sizes[key] = None  # redacted, or of a submodule
         return sizes[key]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from hqd.adapters.archive.streams import fields
@@ -57,12 +57,15 @@ def _commit(raw: bytes) -> LineCommit:
     return LineCommit(commit.strip(), parent, float(at), author, event, task, subject, reverts, work)
 
 
-def changes(
-    git: Git, tip: str, since: str | None, places: Mapping[str, int], commits: Sequence[LineCommit]
-) -> list[Change]:
-    """The commits that touch files beside workspace/, oldest first. `places`: commit -> order; `commits` by place."""
+def changed_files(git: Git, tip: str, since: str | None) -> Iterator[bytes]:
+    """What git says of files beside workspace/, commit by commit; `changes` reads it."""
     span = f"{since}..{tip}" if since else tip
     form = ("--raw", "--no-renames", "--no-abbrev", "--format=%x1e%H")
+    return fields(git, "log", "--first-parent", "-z", *form, span, "--", ".", f":(exclude){WORKSPACE}")
+
+
+def changes(said: Iterable[bytes], places: Mapping[str, int], commits: Sequence[LineCommit]) -> list[Change]:
+    """The commits that touch files beside workspace/, oldest first. `places`: commit -> order; `commits` by place."""
     found: list[Change] = []
     first = min(places.values(), default=0)
     commit = ""
@@ -71,13 +74,11 @@ def changes(
     def close() -> None:
         order = places.get(commit)
         if order is not None and files:
-            said = commits[order - first]
-            found.append(
-                Change(order, commit, said.at, said.author, said.subject, said.reverts, said.work, tuple(files))
-            )
+            of = commits[order - first]
+            found.append(Change(order, commit, of.at, of.author, of.subject, of.reverts, of.work, tuple(files)))
 
     blobs: tuple[str | None, str | None] | None = None
-    for raw in fields(git, "log", "--first-parent", "-z", *form, span, "--", ".", f":(exclude){WORKSPACE}"):
+    for raw in said:
         text = raw.decode("utf-8", "surrogateescape")
         if blobs is not None:
             files.append((text, *blobs))

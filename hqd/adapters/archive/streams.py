@@ -38,6 +38,40 @@ def fields(git: Git, *args: str) -> Iterator[bytes]:
         raise GitFailed(args, code, b"".join(said).decode("utf-8", "replace"))
 
 
+class Ahead:
+    """A stream read ahead in a thread of its own, while its reader does something else. Ends with its `with`."""
+
+    def __init__(self, stream: Iterator[bytes]) -> None:
+        self._found: list[bytes] = []
+        self._fault: BaseException | None = None
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+
+    def __enter__(self) -> Ahead:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def all(self) -> list[bytes]:
+        """Everything, once it is there. Raises what the stream raised."""
+        self._thread.join()
+        if self._fault is not None:
+            raise self._fault
+        return self._found
+
+    def _read(self, stream: Iterator[bytes]) -> None:
+        try:
+            for part in stream:
+                if self._stop.is_set():
+                    return
+                self._found.append(part)
+        except BaseException as fault:  # noqa: BLE001 - raised again in the reader's thread
+            self._fault = fault
+
+
 def blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
     """(name as asked, content) in the order asked; None where there is no such blob here."""
     if not ids:
