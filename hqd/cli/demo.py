@@ -1,4 +1,4 @@
-"""`hqd demo`: the guided tour. A throw-away HQ, the real daemon, three tasks; told by what stands in git.
+"""`hqd demo`: the guided tour. A throw-away HQ, the real daemon, four tasks; told by what stands in git.
 
 Exit 0 means that all that was told has happened: it is asserted at each turn, and once more at the end.
 """
@@ -25,7 +25,8 @@ from hqd.model.record import EventKind, Record, Via
 from hqd.model.task import State
 
 EXIT_INTERRUPTED = 130
-PRICES, PARCEL, NAMES = "spring-prices", "late-parcel", "bakery-names"
+PRICES, PARCEL, NAMES, SHIPPING = "spring-prices", "late-parcel", "bakery-names", "island-shipping"
+DAY = r"[Ff]rom \d{1,2} [A-Z][a-z]+ on"
 DELIVERED = f"announcements/{PRICES}.md"
 
 
@@ -52,7 +53,7 @@ def demo(env: Mapping[str, str], *, keep: Path | None = None) -> int:
 
 
 def _tour(stage: Stage, teller: Teller) -> None:
-    teller.chapter("hqd demo: three tasks through a real daemon and real git. The agents' answers are recorded ones.")
+    teller.chapter("hqd demo: four tasks through a real daemon and real git. The agents' answers are recorded ones.")
     teller.chapter("1  An HQ is a git repository")
     laid = stage.make()
     teller.say(f"{stage.root}, commit {laid.commit[:7]}: hqd.toml, playbooks/, lessons/, workspace/")
@@ -146,21 +147,45 @@ def _blocked(stage: Stage, teller: Teller) -> None:
 
 
 def _lesson(stage: Stage, teller: Teller) -> None:
-    teller.chapter("7  What went wrong is kept: the stuff that a lesson is made of")
-    failed = _failed_attempt(stage)
-    output = failed.output or ""
-    gate = _red(failed)
-    blob = stage.git("rev-parse", f"main:{output}")
-    kind = stage.git("cat-file", "-t", blob)
-    _must(kind == "blob" and "money back" in stage.read(output), "the failed answer is kept, as it was")
-    teller.say(f"evidence   {output}", indent="   ")
-    teller.say(f"           blob {blob[:12]}, attempt {failed.attempt} of step {failed.step}")
-    teller.say(f"caught by  gate {gate.name} ({gate.kind})")
-    teller.say(
-        "A lesson ties the two together: written by `hqd lessons`, merged by you, tested on every past output. "
-        "That command comes with a later version; the lesson book is not in force yet. The records are.",
-        "dim",
-    )
+    """A failure that no gate had caught becomes a test: red on the failure, put in force, it stops the repetition."""
+    teller.chapter("7  What went wrong becomes a lesson: a test that is red on the failure and stops its repetition")
+    teller.say(f"No gate had found what the reviewer missed in attempt 2 of {PRICES}: the day. One can look for it.")
+    source = f"{PRICES}/write/2"
+    title = "An announcement says from which day"
+    shown = f"--kind regex --set 'pattern={DAY}' --topic dates --title '{title}'"
+    teller.command(f"hqd lessons new --from {source} {shown}")
+    words = ("--kind", "regex", "--set", f"pattern={DAY}", "--topic", "dates", "--title", title)
+    made = stage.hqd("lessons", "new", "--from", source, *words, "--json")
+    facts = json.loads(made)
+    name, path = facts["id"], facts["path"]
+    (case,) = facts["evidence"]
+    _must("1 March" not in stage.git("cat-file", "blob", case["blob"]), "the evidence is the output without the day")
+    _must("1 March" in stage.git("cat-file", "blob", case["corrected_blob"]), "the correction is what landed")
+    teller.say(f"evidence   {case['path']}", indent="   ")
+    teller.say(f"           blob {case['blob'][:12]}, corrected {case['corrected_blob'][:12]}")
+    teller.command(f"hqd lessons check {name}")
+    checked = stage.hqd("lessons", "check", name)
+    _must("red on 1 of 1 failed outputs" in checked, "the lesson is red on its failure")
+    _must("green on 1 of 1 corrections" in checked, "and green on the correction")
+    teller.show(checked.splitlines())
+    teller.say("`hqd lessons propose` would begin in shadow, with a backtest to read. You are sure: enforce.", "dim")
+    teller.wait(f"write `status: enforce` into {path}, and put it in force")
+    file = stage.root / path
+    file.write_text(file.read_text("utf-8").replace('status: "recorded"', 'status: "enforce"'), "utf-8")
+    teller.command(f"hqd apply -m 'Enforce lesson {name}'")
+    teller.show(stage.hqd("apply", "-m", f"Enforce lesson {name}").splitlines())
+    teller.command(f"mv {SHIPPING}.md {layout.INBOX}/")
+    stage.drop(f"{SHIPPING}.md")
+    _follow(stage, teller, {SHIPPING: State.REVIEW})
+    first, second = _attempts(stage, SHIPPING, "write")
+    red = [gate.name for gate in first.gates if gate.stops]
+    _must(red == [f"lesson:{name}"], f"the lesson alone stops the repetition: {red}")
+    _must(second.outcome is Outcome.PASSED, "and the second attempt passes")
+    _must(_red(first).message in stage.read(second.prompt or ""), "with the lesson's finding in its prompt")
+    teller.say(f"The same mistake, on another task: lesson {name} has stopped it before any person saw it.", "green")
+    teller.command(f"hqd approve {SHIPPING}")
+    teller.show(stage.hqd("approve", SHIPPING).splitlines())
+    _follow(stage, teller, {SHIPPING: State.DONE})
 
 
 def _all_of_it(stage: Stage, teller: Teller) -> None:
@@ -170,13 +195,13 @@ def _all_of_it(stage: Stage, teller: Teller) -> None:
     teller.show(log.splitlines())
     board = json.loads(stage.hqd("status", "--all", "--json"))
     states = {task["slug"]: task["state"] for task in board["tasks"]}
-    _must(states == dict.fromkeys((PRICES, PARCEL, NAMES), "done"), f"all three tasks are done: {states}")
+    _must(states == dict.fromkeys((PRICES, PARCEL, NAMES, SHIPPING), "done"), f"all four tasks are done: {states}")
     _must(board["holds"] == [] and board["problems"] == [], f"nothing is held or wrong: {board['problems']}")
     _must(stage.git("status", "--porcelain") == "", "the working tree is clean")
     records = sum(len(each) for each in stage.records.values())
     attempts = sum(len([r for r in each if r.event is EventKind.FINISHED]) for each in stage.records.values())
     teller.say(
-        f"Three tasks done, {attempts} attempts, {records} records, one commit each; git knows why, at every step."
+        f"Four tasks done, {attempts} attempts, {records} records, one commit each; git knows why, at every step."
     )
 
 

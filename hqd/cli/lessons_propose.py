@@ -57,12 +57,8 @@ def propose(call: Call, names: Sequence[str], *, ready: bool, as_json: bool) -> 
         if made:
             look(found.repo, call.env)
         if as_json:
-            terminal.data(
-                {
-                    "proposed": [_facts(each) for each in made],
-                    "refused": [{"id": name, "why": why} for name, why in refused],
-                }
-            )
+            turned_down = [{"id": name, "why": why} for name, why in refused]
+            terminal.data({"proposed": [_facts(each) for each in made], "refused": turned_down})
         else:
             for each in made:
                 terminal.say(f"{each.branch} at {each.commit[:12]}: {each.title}")

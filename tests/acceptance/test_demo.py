@@ -66,8 +66,12 @@ TOLD = [
     "$ hqd approve spring-prices",
     "approved; landed as",
     "resumed -> facts",
-    "not in force yet",
-    "Three tasks done",
+    "$ hqd lessons new --from spring-prices/write/2",
+    "red on 1 of 1 failed outputs",
+    "in force as of",
+    "gate lesson:L-",
+    "has stopped it before any person saw it",
+    "Four tasks done",
 ]
 
 
@@ -101,7 +105,7 @@ def test_the_tour_ends_by_itself_and_what_it_told_is_so(env: dict[str, str], tmp
     assert "1 March" in git(root, "show", "main:announcements/spring-prices.md")
     assert "1 March" not in git(root, "show", "main~1:playbooks/announce.toml")
     files = git(root, "ls-tree", "-r", "--name-only", "main").splitlines()
-    assert len([path for path in files if path.startswith("workspace/done/") and path.endswith(".result.md")]) == 3
+    assert len([path for path in files if path.startswith("workspace/done/") and path.endswith(".result.md")]) == 4
     git(root, "fsck", "--strict", "--no-dangling")
     assert git(root, "status", "--porcelain") == ""
     assert list(root.glob(".git/**/*.lock")) == []
@@ -203,6 +207,8 @@ def test_on_a_terminal_it_waits_for_the_person(env: dict[str, str], tmp_path: Pa
         os.write(own, b"\n")
         seen = read_until(own, "add the section")
         assert "$ hqd approve" not in seen
+        os.write(own, b"\n")
+        read_until(own, "put it in force")
         os.write(own, b"\n")
         read_until(own, "Your own")
         assert process.wait(timeout=PATIENCE) == 0
