@@ -175,3 +175,34 @@ def test_nothing_is_asked_where_nothing_is_open(at: Forged) -> None:
         at.hq.ask(loop, "sync")
         settle(loop)
         assert len(at.server.requests) == before
+
+
+@pytest.mark.parametrize("done", [True, False])
+def test_a_reply_that_was_cut_off_is_there_once_after_a_restart(at: Forged, done: bool) -> None:
+    with at.hq.daemon() as loop:
+        task = up(at, loop)
+        settle(loop)
+        at.server.fail(method="POST", path="/comments", times=10_000, how="cut", done=done)
+        at.forge.say(1, "Make it better", by="tim")
+        reviewed(at, loop, task.cursor.head)
+        before = at.server.count("POST", "/comments")
+        settle(loop, lambda: at.server.count("POST", "/comments") > before)
+    at.server.failures.clear()
+    with at.hq.daemon() as loop:
+        settle(loop, lambda: bool(said(at, "Answered in")))
+        settle(loop)
+    assert len(said(at, "Answered in")) == 1
+    assert events(at, task).count("feedback") == 1
+
+
+def test_a_locked_conversation_holds_nothing_up(at: Forged) -> None:
+    with at.hq.daemon() as loop:
+        up(at, loop)
+        settle(loop)
+        at.server.fail(method="POST", path="/comments", status=403, times=10_000, body={"message": "Locked"})
+        at.forge.say(1, "/hqd why", by="tim")
+        settle(loop, lambda: at.server.count("POST", "/comments") > 1)
+        settle(loop)
+        assert loop.live.holds == {}
+        at.forge.approve(1, by="tim")
+        settle(loop, lambda: review_of(loop).approved)

@@ -151,6 +151,12 @@ class Asker:
         """A wish that no round has answered yet, well or ill."""
         return self._thread is not None and self._heard < self._asked
 
+    @property
+    def unsaid(self) -> bool:
+        """Something is to be said that has not been tried yet, or only at a forge in trouble."""
+        wanted = ((want.number, letter.marker) for want in self._wants.values() for letter in want.letters)
+        return bool(self._last) or any(each not in self._posted for each in wanted)
+
     def close(self) -> None:
         self._stop.set()
         self._wake.set()
@@ -285,15 +291,23 @@ class Asker:
     def _post(self, wants: Mapping[int, Want]) -> None:
         """What the loop wants said; looked at again at once, so that the loop sees that it is there."""
         while self._last and not self._stop.is_set():
-            number, last = self._last[0]
-            self.source.server.comment(number, last.marker, last.body)
+            self._say(*self._last[0])
             self._last.pop(0)
         left = MOST_LETTERS
         for want in wants.values():
             for letter in want.letters:
                 if (want.number, letter.marker) in self._posted or left == 0 or self._stop.is_set():
                     continue
-                self.source.server.comment(want.number, letter.marker, letter.body)
+                self._say(want.number, letter)
                 self._posted.add((want.number, letter.marker))
                 self.nudge(want.number)
                 left -= 1
+
+    def _say(self, number: int, letter: Reply) -> None:
+        """One comment. A pull request that takes none (locked, gone) keeps nothing else from being said."""
+        try:
+            self.source.server.comment(number, letter.marker, letter.body)
+        except ForgeRefused as fault:
+            if fault.cause == "credentials":
+                raise
+            self._deliver(Trouble(fault, self._now(), number))

@@ -134,7 +134,11 @@ class Watch:
     def busy(self) -> bool:
         if not self._inbox.empty() or any(asker.busy for asker in list(self._askers.values())):
             return True
-        return self._fault is None and any(known.said.fresh or known.letters for known in self._known.values())
+        if self._fault is not None:
+            return False
+        return any(asker.unsaid for asker in self._askers.values()) or any(
+            known.said.fresh for known in self._known.values()
+        )
 
     def said(self) -> str:
         if not self._askers:
