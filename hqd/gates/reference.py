@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import inspect
 import json
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from hqd.gates import builtin, targets
 from hqd.gates.kind import Cost, GateKind, Scope
+
+WIDTH = 118
+"""Characters of a line in the generated page."""
 
 _INTRODUCTION = """# Gates
 
@@ -70,7 +74,7 @@ def _kind(kind: GateKind) -> str:
     text = f"\n### {kind.name}\n\n{inspect.getdoc(kind.params)}\n"
     notes = _notes(kind)
     if notes:
-        text += f"\n{' '.join(notes)}\n"
+        text += "\n" + textwrap.fill(" ".join(notes), WIDTH, break_on_hyphens=False) + "\n"
     rows = [
         _row(name, field) for name, field in kind.params.model_json_schema(by_alias=True).get("properties", {}).items()
     ]
