@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from hqd.adapters.forges.webhooks import Wake
 from hqd.adapters.mirror import Mirrors
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.listening import Listening
@@ -29,10 +30,17 @@ def outsides_of(
     found: EnvironmentSecrets,
     note: Callable[[str], None],
     notifier: Notifier,
+    catch_up: Callable[[], None] = lambda: None,
 ) -> tuple[Outside, ...]:
-    """In the order in which a turn asks them."""
-    watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, lambda: None))
+    """In the order in which a turn asks them. `catch_up` asks, from any thread, for origin's main to be brought here."""
+
+    def told(wake: Wake) -> None:
+        watch.hint(wake.number)
+        if wake.number is None or "pull_request" in wake.event or "Merge" in wake.event:
+            catch_up()
+
+    watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, catch_up))
     acting = Acting(places, hq.history, rulebook, found.known, note, watch.hint)
-    listening = Listening(rulebook, found, lambda wake: watch.hint(wake.number), note)
+    listening = Listening(rulebook, found, told, note)
     teaching = Teaching(hq.history, checkout, rulebook, hq.private, Proposer(proposing(hq.root, hq.env), note))
     return (watch, acting, Reminders(notifier), listening, teaching)
