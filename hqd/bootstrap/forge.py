@@ -8,9 +8,7 @@ from contextlib import ExitStack
 from typing import Any
 
 from hqd.adapters.forges.reviews import NoForge, ServerForge
-from hqd.adapters.git import Git
 from hqd.adapters.local_forge import LocalForge
-from hqd.adapters.remote import RemoteOf
 from hqd.adapters.secrets import EnvironmentSecrets, reference
 from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
 from hqd.errors import ForgeRefused, Misconfigured
@@ -31,28 +29,19 @@ class Forges:
         self._settings, self._found, self._stop = settings, found, stop
         self._servers: dict[tuple[ForgeSettings, str], tuple[RemoteForge, Token]] = {}
         self._forges: dict[object, Forge] = {}
-        self._origin: str | None = None
         self._lock = threading.RLock()
 
-    def here(self, git: Git, branches: Branches, descends: Callable[[str, str], bool]) -> Forge:
+    def here(self, origin: Remote | None, branches: Branches, descends: Callable[[str, str], bool]) -> Forge:
         """The HQ's own; its branches go to `origin`."""
         settings = self._settings()
         if settings.forge.kind == "local":
             return LocalForge(branches)
         if settings.forge.repo is None:
             return NoForge(branches, Misconfigured("hqd.toml: [forge] names no `repo`", remedy="write owner/name"))
-        with self._lock:
-            if not self._origin:
-                self._origin = git.quick("config", "--get", "remote.origin.url", codes=(0, 1)).text
-        if not self._origin:
-            remedy = f"git remote add origin {clone_url(settings.forge) or 'URL'}"
+        if origin is None:
+            remedy = f"git remote add origin {clone_url(settings.forge) or 'URL'}, and start hqd again"
             return NoForge(branches, Misconfigured("the HQ has no remote `origin` to push branches to", remedy=remedy))
-        try:
-            token = self.token_for(self._origin)
-        except (Misconfigured, ForgeRefused) as fault:
-            return NoForge(branches, fault)
-        remote = RemoteOf(git, self._origin, name="forge", token=token, stop=self._stop)
-        return self._made(settings.forge.repo, remote, settings.hq.branch, branches, descends)
+        return self._made(settings.forge.repo, origin, settings.hq.branch, branches, descends)
 
     def of(
         self, repository: Repository, target: Target, branches: Branches, descends: Callable[[str, str], bool]

@@ -32,10 +32,11 @@ SAID = "origin.json"
 
 @dataclass(frozen=True)
 class Following:
-    """`origin` None: the HQ has no remote of that name."""
+    """`origin` and `remote` None: the HQ has no remote of that name."""
 
     ledger: SharedLedger
     origin: Origin | None
+    remote: RemoteOf | None = None
 
 
 def urls_of(repository: GitRepository) -> tuple[str, str] | None:
@@ -106,12 +107,12 @@ def following_of(
     mainline = GitMainline(ledger, repository)
     pace = Pace(lambda: seconds(settings().fetch), lambda: seconds(settings().push))
     line = Line(remote, repository.ref, repository.tip, mainline.descends, pace, stop)
-    writing.saw, writing.missed = line.saw, line.missed
+    writing.onto, writing.saw, writing.won, writing.missed = line.onto, line.saw, line.won, line.missed
     origin = Origin(
         line, mainline, hq.history, hq.branches, remote.url, host, note, _teller(hq.private / SAID),
         shared=shared, person=hq.person,
     )  # fmt: skip
-    return Following(writing, origin)
+    return Following(writing, origin, remote)
 
 
 def _teller(path: Path) -> Callable[[Mapping[str, Any]], None]:

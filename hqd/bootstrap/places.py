@@ -13,6 +13,7 @@ from hqd.bootstrap.opening import Hq
 from hqd.daemon.places import Place, Places
 from hqd.daemon.rulebook import Rulebook
 from hqd.model.settings import Repository
+from hqd.ports import Remote
 
 
 def mirrors_of(
@@ -39,12 +40,12 @@ def mirrors_of(
     return mirrors
 
 
-def places_of(hq: Hq, mirrors: Mirrors, forges: Forges) -> Places:
-    """The places of an HQ, each made when it is asked for."""
+def places_of(hq: Hq, mirrors: Mirrors, forges: Forges, origin: Remote | None) -> Places:
+    """The places of an HQ, each made when it is asked for. `origin`: where the HQ's own branches go."""
 
     def place(repo: str | None) -> Place:
         if repo is None:
-            forge = forges.here(hq.repository.git, hq.branches, hq.history.descends)
+            forge = forges.here(origin, hq.branches, hq.history.descends)
             return Place(None, hq.branches, forge, hq.branches.updates)
         mirror = mirrors.get(repo)
         forge = forges.of(mirror.settings, mirror, mirror.branches, mirror.descends)

@@ -95,7 +95,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     forges = forges_of(lambda: rulebook.current.settings, found, stack)
     following = following_of(hq, ledger, rulebook, found, forges, host_id(hq.private), display.note, stack)
     mirrors = mirrors_of(hq, env, rulebook, found, forges, stack)
-    places = places_of(hq, mirrors, forges)
+    places = places_of(hq, mirrors, forges, following.remote)
     shop = Workshop(
         agents=agents,
         gates=gates_of(hq, agents, found),

@@ -25,6 +25,7 @@ from hqd.adapters.secrets import EnvironmentSecrets, reference
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.check import summary
+from hqd.cli.doctor_forge import forge_rights
 from hqd.cli.edits import FolderReader, edits
 from hqd.cli.faults import check
 from hqd.cli.reading import View
@@ -289,6 +290,11 @@ def _agents(call: Call, repo: GitRepository, *, ask_agents: bool) -> Iterator[Ch
     for name, agent in settings.agents.items():
         yield _agent(name, agent, repo.root, call, found)
     yield from _credentials(settings, found)
+    with terminal.spinner("asking the forge"):
+        tried = list(forge_rights(repo, settings, found))
+    for each in tried:
+        name = each.name if each.name == "forge" else f"forge: {each.name}"
+        yield Check(name, OK if each.good else FAIL, terminal.cut(each.found, 300), each.remedy)
     if ask_agents:
         yield from asked(call, repo.root, settings, found)
 
@@ -321,7 +327,13 @@ def _credentials(settings: Settings, found: EnvironmentSecrets) -> Iterator[Chec
     """Every `secret:NAME` of hqd.toml but the agents' keys: present or missing, never its value."""
     values = [value for agent in settings.agents.values() for value in agent.env.values()]
     values += [
-        value for value in (settings.forge.token, settings.webhook.secret if settings.webhook else None) if value
+        value
+        for value in (
+            settings.forge.token,
+            settings.forge.app_key,
+            settings.webhook.secret if settings.webhook else None,
+        )
+        if value
     ]
     for name in sorted({secret for value in values if (secret := reference(value)) is not None}):
         if found.get(name) is None:
