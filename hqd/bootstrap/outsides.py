@@ -8,9 +8,11 @@ from hqd.adapters.forges.webhooks import Wake
 from hqd.adapters.mirror import Mirrors
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.listening import Listening
+from hqd.bootstrap.oneself import asking
 from hqd.bootstrap.opening import Hq
 from hqd.bootstrap.proposals import proposing
 from hqd.bootstrap.watching import sources_of, watch_of
+from hqd.daemon.autonomy import Autonomy
 from hqd.daemon.forge.acting import Acting
 from hqd.daemon.forge.remind import Reminders
 from hqd.daemon.outside import Outside
@@ -19,6 +21,10 @@ from hqd.daemon.proposing import Proposer
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.teaching import Teaching
 from hqd.ports import Checkout, Notifier
+
+
+_OF_BRANCHES = frozenset({"push", "pull_request", "Push Hook", "Merge Request Hook", "unknown"})
+"""Deliveries after which main of origin may be another."""
 
 
 def outsides_of(
@@ -32,15 +38,16 @@ def outsides_of(
     notifier: Notifier,
     catch_up: Callable[[], None] = lambda: None,
 ) -> tuple[Outside, ...]:
-    """In the order in which a turn asks them. `catch_up` asks, from any thread, for origin's main to be brought here."""
+    """In the order in which a turn asks them. `catch_up`, from any thread: origin's main is to be brought here."""
 
     def told(wake: Wake) -> None:
         watch.hint(wake.number)
-        if wake.number is None or "pull_request" in wake.event or "Merge" in wake.event:
+        if wake.event in _OF_BRANCHES:
             catch_up()
 
     watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, catch_up))
     acting = Acting(places, hq.history, rulebook, found.known, note, watch.hint)
     listening = Listening(rulebook, found, told, note)
     teaching = Teaching(hq.history, checkout, rulebook, hq.private, Proposer(proposing(hq.root, hq.env), note))
-    return (watch, acting, Reminders(notifier), listening, teaching)
+    autonomy = Autonomy(rulebook, asking(hq.root, hq.env, ("report", "autonomy", "--propose", "--json")), note)
+    return (watch, acting, Reminders(notifier), listening, teaching, autonomy)
