@@ -22,7 +22,6 @@ from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.teaching import Teaching
 from hqd.ports import Checkout, Notifier
 
-
 _OF_BRANCHES = frozenset({"push", "pull_request", "Push Hook", "Merge Request Hook", "unknown"})
 """Deliveries after which main of origin may be another."""
 
