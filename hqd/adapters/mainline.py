@@ -19,6 +19,9 @@ from hqd.model.change import Transition
 from hqd.model.record import Person
 from hqd.model.upstream import Unpushed
 
+NAME = "origin"
+SAID = "origin.json"
+"""In .git/hqd: what the daemon last said of origin, for `status`."""
 AGREED = "refs/hqd/agreed/origin"
 KEPT = "refs/hqd/unpushed/"
 _FIELDS = "%H%x1f%P%x1f%cn%x1f%ce%x1f%an%x1f%ae%x1f%aI%x1f%B"

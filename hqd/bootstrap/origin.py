@@ -13,7 +13,7 @@ from typing import Any
 from hqd.adapters.git import GitFailed
 from hqd.adapters.ledger import GitLedger
 from hqd.adapters.ledger.shared import SharedLedger
-from hqd.adapters.mainline import GitMainline
+from hqd.adapters.mainline import NAME, SAID, GitMainline
 from hqd.adapters.remote import RemoteOf
 from hqd.adapters.repository import GitRepository
 from hqd.adapters.secrets import EnvironmentSecrets, reference
@@ -25,9 +25,6 @@ from hqd.daemon.rulebook import Rulebook
 from hqd.errors import Misconfigured
 from hqd.model.duration import seconds
 from hqd.model.settings import HqSettings
-
-NAME = "origin"
-SAID = "origin.json"
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.faults import facts, faults, waiting_files
 from hqd.cli.finding import told
+from hqd.cli.origin import origin_facts, origin_line
 from hqd.cli.pull_requests import waiting
 from hqd.cli.reading import View, now, view
 from hqd.cli.waiting import waits_for
@@ -125,8 +126,9 @@ def _facts(
         "tasks": rows,
         "holds": [_hold(hold, board) for hold in board.holds.values()],
         "problems": [facts(problem) for problem in found],
-        "daemon": seen.daemon.facts(),
+        "daemon": {**seen.daemon.facts(), "origin": None if seen.past else origin_facts(seen.repo)},
         "inbox": inbox,
+        "restored": dict(board.restored),
         "paused": board.paused,
         "commit": seen.tree.commit,
         "at": seen.moment.isoformat(timespec="seconds"),
@@ -164,7 +166,7 @@ def held_tasks(hold: Hold, board: Board) -> list[str]:
 def _print(
     seen: View, board: Board, rows: list[dict[str, Any]], found: tuple[Problem, ...], inbox: list[str], moment: datetime
 ) -> None:
-    _head(seen, board)
+    _head(seen, board, moment)
     for state in ORDER:
         chosen = [each for each in rows if each["state"] == state.value]
         if chosen:
@@ -179,6 +181,10 @@ def _print(
         terminal.title(f"inbox ({len(inbox)})")
         terminal.rows((), [[path] for path in inbox], indent=2)
     _holds(board, moment)
+    if board.restored:
+        terminal.say()
+        terminal.title(f"full review restored ({len(board.restored)})")
+        terminal.rows((), [[playbook, why] for playbook, why in sorted(board.restored.items())], indent=2)
     _problems(found)
 
 
@@ -197,7 +203,7 @@ def _cells(chosen: list[dict[str, Any]], moment: datetime) -> list[list[str]]:
     ]
 
 
-def _head(seen: View, board: Board) -> None:
+def _head(seen: View, board: Board, moment: datetime) -> None:
     daemon = seen.daemon
     where = f"{seen.repo.root.name}  {seen.repo.branch} {seen.tree.commit[:9]}"
     if seen.past:
@@ -209,6 +215,10 @@ def _head(seen: View, board: Board) -> None:
         said = f"daemon {daemon.said.get('state') or 'running'}" + (f" (process {daemon.pid})" if daemon.pid else "")
         said += f": {daemon.said['message']}" if daemon.said.get("message") else ""
     terminal.title(f"{where}  {said}")
+    origin = origin_facts(seen.repo)
+    line = origin_line(origin, moment) if origin is not None else ""
+    if line:
+        terminal.say(line)
     if board.paused:
         terminal.say("paused: nothing new begins (`hqd resume`)")
 

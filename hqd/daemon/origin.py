@@ -151,6 +151,10 @@ class Origin:
     def busy(self) -> bool:
         return self._line.busy or (self._pending and not self._stuck)
 
+    @property
+    def failed(self) -> bool:
+        return self._line.news.fault is not None or self._conflict is not None or bool(self._stuck)
+
     def said(self) -> str:
         news = self._line.news
         if news.fault is not None:

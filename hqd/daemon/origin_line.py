@@ -151,6 +151,17 @@ class Line:
         with self._lock:
             self._news = replace(self._news, asked=True, tip=tip, fault=None)
 
+    def won(self, tip: str) -> None:
+        """Somebody else of this process has pushed this tip, which main is about to be."""
+        self.clear(tip)
+        self.saw(tip)
+
+    def onto(self) -> tuple[bool, str | None]:
+        """(whether main is in line with origin as far as is known, origin's tip then)."""
+        with self._lock:
+            tip = self._news.tip
+            return self._news.asked and tip in (None, self._cleared), tip
+
     def missed(self, fault: HqdError) -> None:
         """Somebody else of this process could not push."""
         self._failed(_kind(fault), fault, pushing=True)

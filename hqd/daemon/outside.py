@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
 from hqd.daemon.spool import Reply, Request
+from hqd.errors import EXIT_TEMPORARY
 
 if TYPE_CHECKING:
     from hqd.daemon.live import Live
@@ -47,7 +48,10 @@ class Outside(Protocol):
         """Something is under way that a later turn will hear of: hqd is not idle."""
 
     def said(self) -> str:
-        """What the last look found, in one line for people; empty: nothing to say."""
+        """What the last look found, in one line for people; empty: nothing to say.
+
+        An outside may also have a property `failed`: what it was asked for could not be had; `hqd sync` ends with 75.
+        """
 
     def close(self) -> None:
         """Stops its threads; what is under way may end within a second or two."""
@@ -98,5 +102,7 @@ class Outsides:
             draft.deferred.update(asked)
             return
         lines = [line for outside in self._each if (line := outside.said())]
+        failed = any(getattr(outside, "failed", False) for outside in self._each)
         for request in asked:
-            draft.replies[request] = Reply(True, "; ".join(lines) or "nothing to sync: no origin and no forge")
+            said = "; ".join(lines) or "nothing to sync: no origin and no forge"
+            draft.replies[request] = Reply(not failed, said, code=EXIT_TEMPORARY)

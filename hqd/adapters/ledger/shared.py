@@ -31,8 +31,9 @@ FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 class SharedLedger:
     """Port Ledger. `shared` is asked each time: the settings in force may change while hqd runs.
 
-    `saw` is told origin's tip whenever this ledger has learnt it, `missed` why origin could not be had. `remote`
-    None: there is no origin, and with `shared` nothing can be written.
+    `onto` tells whether main is in line with origin, and origin's tip then: nothing is pushed over another one.
+    `saw` is told of a tip that won a race, `won` of this ledger's own, `missed` why origin could not be had.
+    `remote` None: there is no origin, and with `shared` nothing can be written.
     """
 
     def __init__(
@@ -42,13 +43,15 @@ class SharedLedger:
         remote: Remote | None,
         *,
         shared: Callable[[], bool],
+        onto: Callable[[], tuple[bool, str | None]] = lambda: (True, None),
         saw: Callable[[str], None] = lambda _tip: None,
+        won: Callable[[str], None] = lambda _tip: None,
         missed: Callable[[HqdError], None] = lambda _fault: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ledger, self._repo, self._remote = ledger, repository, remote
         self._shared = shared
-        self.saw, self.missed = saw, missed
+        self.onto, self.saw, self.won, self.missed = onto, saw, won, missed
         self._sleep = sleep
         self._lost = -CONTENDED
         self._took = 0.0
@@ -78,7 +81,10 @@ class SharedLedger:
             )  # fmt: skip
         if time.monotonic() < self._closed_until:
             raise RepositoryBusy("origin", "origin cannot be had; results wait in memory")
-        updates = (*self._branches(transitions), RefUpdate(self._repo.ref, made[-1]))
+        in_line, there = self.onto()
+        if not in_line:
+            raise RepositoryBusy("origin", "main is not in line with origin yet; results wait in memory")
+        updates = (*self._branches(transitions), RefUpdate(self._repo.ref, made[-1], there))
         began = time.monotonic()
         try:
             main = self._remote.push(updates)[-1]
@@ -89,7 +95,7 @@ class SharedLedger:
         self._judge(main, base, tip)
         self._faults = 0
         self.wins += 1
-        self.saw(made[-1])
+        self.won(made[-1])
 
     def _judge(self, main: Pushed, base: str, tip: str | None) -> None:
         if main.outcome is PushOutcome.MOVED:

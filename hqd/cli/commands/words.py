@@ -152,6 +152,18 @@ def adopt(context: typer.Context, no_wait: NoWait = False) -> None:
     _say(context, "adopt", None, {}, no_wait)
 
 
+def sync(context: typer.Context) -> None:
+    """Fetch from origin, ask the forge and push, now.
+
+    Works with and without a daemon. Says how main stands to origin; 75 where origin cannot be had.
+
+    Example: hqd sync
+    """
+    from hqd.cli.sync import sync as run
+
+    finish(run(call_of(context)))
+
+
 def _say(context: typer.Context, name: str, task: str | None, fields: dict[str, str | None], no_wait: bool) -> None:
     from hqd.cli.words import word
 
@@ -159,5 +171,5 @@ def _say(context: typer.Context, name: str, task: str | None, fields: dict[str, 
 
 
 def register(app: typer.Typer) -> None:
-    for each in (add, approve, request_changes, reject, answer, retry, drop, pause, resume, adopt):
+    for each in (add, approve, request_changes, reject, answer, retry, drop, pause, resume, adopt, sync):
         app.command(each.__name__.replace("_", "-"))(each)
