@@ -136,7 +136,7 @@ class Loop:
         if time.monotonic() - self._disk_since >= DISK_RETRY:
             self.live.lift_locally(DISK_HOLD)
         self.merging.point()
-        self.merging.approved(requests, self._board(Slots(), now), now)
+        requests = tuple(self.merging.approved(requests, self._board(Slots(), now), now))
         draft = self._draft(now)
         wait = self._gather(draft, working, requests, now)
         lands = self._decide(draft, now)

@@ -61,34 +61,42 @@ class Merging:
                 self._parts.display.note(f"{task_id}: branch not set: {fault.message}")
             del self._unpointed[task_id]
 
-    def approved(self, requests: Sequence[Request], board: Board, now: datetime) -> None:
-        """`approve` is the merge button of `local`."""
+    def approved(self, requests: Sequence[Request], board: Board, now: datetime) -> list[Request]:
+        """`approve` is the merge button of `local`. Gives back the requests that are not answered by a no."""
+        left = []
         for request in requests:
-            if request.word != "approve" or any(merged.request == request.id for merged in self.merged):
-                continue
-            try:
-                task = desk.find(self._live.tasks, request.task or "")
-            except HqdError:
-                continue  # the desk says so
-            if landings.lands(task, board) and task.cursor.review is not None and not self._by_forge(task):
-                head = self._parts.places(task.cursor.repo).branches.tip(task.id) or task.cursor.review.head
-                if task.cursor.repo is not None:
-                    self._parts.targets.pushes.land(task, head, request.person, request.id)
-                    continue
-                drift = self._parts.places(None).updates.drift(task.cursor.review.base, head)
-                fault = (
-                    MainMoved(str(drift))
-                    if drift is not None
-                    else self.merge(task, head, request.person, request.id, now)
-                )
-                if fault is not None:
-                    spool.answer(self._parts.private, request.id, Reply(False, fault.message, fault.remedy))
+            fault = self._approved(request, board, now) if request.word == "approve" else None
+            if fault is not None:
+                reply = Reply(False, fault.message, fault.remedy, fault.exit_code)
+                spool.answer(self._parts.private, request.id, reply)
+            else:
+                left.append(request)
+        return left
 
-    def _by_forge(self, task: Task) -> bool:
-        """Whether a server merges it: then the desk takes the word down, and the merge follows from it."""
-        review = task.cursor.review
-        server = self._parts.places(task.cursor.repo).forge.server
-        return review is not None and review.number is not None and server is not None
+    def _approved(self, request: Request, board: Board, now: datetime) -> Expected | None:
+        """Merges what was approved, if hqd is to; what stands in the way for good."""
+        if any(merged.request == request.id for merged in self.merged):
+            return None
+        try:
+            task = desk.find(self._live.tasks, request.task or "")
+        except HqdError:
+            return None  # the desk says so
+        if not landings.lands(task, board) or task.cursor.review is None:
+            return None
+        try:
+            place = self._parts.places(task.cursor.repo)
+        except Expected as gone:
+            return gone
+        if task.cursor.review.number is not None and place.forge.server is not None:
+            return None  # a server merges it: the desk takes the word down, and the merge follows from it
+        head = place.branches.tip(task.id) or task.cursor.review.head
+        if place.target is not None:
+            self._parts.targets.pushes.land(task, head, request.person, request.id)
+            return None
+        drift = place.updates.drift(task.cursor.review.base, head)
+        if drift is not None:
+            return MainMoved(str(drift))
+        return self.merge(task, head, request.person, request.id, now)
 
     def hand_over(self, lands: Sequence[LandWork], now: datetime) -> list[LandWork]:
         """Work of target repositories lands by push, in a worker; what is left is the HQ's own."""
