@@ -22,12 +22,13 @@ from hqd.codec.layout import slug
 from hqd.codec.task import read_task
 from hqd.core.facts import facts
 from hqd.core.gate_use import resolve_gates
+from hqd.core.lesson_scope import lesson_gates
 from hqd.errors import EXIT_FAILURE, EXIT_OK, Expected, Misconfigured, Usage
 from hqd.gates.registry import Registry
-from hqd.model.board import Task
+from hqd.model.board import Rules, Task
 from hqd.model.gate import Changed, GateResult, GateSpec, GateStatus, Subject
 from hqd.model.playbook import Playbook, Step
-from hqd.model.record import Cursor
+from hqd.model.record import Cursor, Pin
 from hqd.model.spelling import meant
 from hqd.model.task import State, TaskDocument, TaskHeader
 
@@ -54,7 +55,8 @@ def gate(
         raise Usage("name at least one file")
     texts = [(name, _read(call.cwd / name, name)) for name in names]
     about = _read(call.cwd / task, str(task)) if task is not None else None
-    with chosen(call, None if kind is not None else words[0], kind, settings) as found:
+    tags = read.header.tags if about is not None and (read := read_task(about.encode(), "task.md").document) else ()
+    with chosen(call, None if kind is not None else words[0], kind, settings, tags) as found:
         results = [
             (name, found.registry.run(found.specs, subject(call, name, text, about, found))) for name, text in texts
         ]
@@ -70,8 +72,10 @@ def gate(
 
 
 @contextmanager
-def chosen(call: Call, place: str | None, kind: str | None, settings: Sequence[str]) -> Iterator[Chosen]:
-    """The gates of a step, or one of a kind. Raises Usage."""
+def chosen(
+    call: Call, place: str | None, kind: str | None, settings: Sequence[str], tags: Sequence[str] = ()
+) -> Iterator[Chosen]:
+    """The gates of a step with those of its lessons (for a task with these tags), or one of a kind. Raises Usage."""
     root = call.maybe_root()
     config = read_config(FolderReader(root)) if root is not None else Config(None)
     with ExitStack() as stack:
@@ -84,10 +88,21 @@ def chosen(call: Call, place: str | None, kind: str | None, settings: Sequence[s
         if root is None:
             call.root()
         playbook, step = step_of(config, place or "")
-        specs = resolve_gates((*step.gates, *playbook.gates), config.settings.gates if config.settings else {})
+        specs = (
+            *resolve_gates((*step.gates, *playbook.gates), config.settings.gates if config.settings else {}),
+            *_of_lessons(config, playbook, step, tags),
+        )
         if not specs:
             raise Usage(f"step {step.name} of playbook {playbook.name} has no gates")
         yield Chosen(specs, registry, step)
+
+
+def _of_lessons(config: Config, playbook: Playbook, step: Step, tags: Sequence[str]) -> tuple[GateSpec, ...]:
+    """The gates of the lessons that stand at this step, as the files beside the playbook say."""
+    if config.settings is None:
+        return ()
+    rules = Rules(Pin(playbooks="", settings=""), config.settings, config.by_name, tuple(config.lessons.values()))
+    return lesson_gates(rules, playbook, step, step.agent, "", tags)
 
 
 def open_registry(call: Call, root: Path | None, config: Config, stack: ExitStack) -> Registry:

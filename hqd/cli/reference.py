@@ -55,7 +55,7 @@ def _command(name: str, each: Any) -> Iterator[str]:
         yield "| --- | --- |"
         for param in rows:
             names = ", ".join(f"`{each}`" for each in (*param.opts, *param.secondary_opts))
-            metavar = "" if param.is_flag else f" {param.metavar or param.name.upper()}"
+            metavar = "" if param.is_flag else f" `{param.metavar or param.name.upper()}`"
             yield f"| {names}{metavar} | {_cell(param.help or '')} |"
 
 
