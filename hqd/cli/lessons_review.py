@@ -139,7 +139,8 @@ def _looked(traces: Traces, end: PastEvent, case: Case | None) -> None:
     for each in gates:
         if each.name.startswith(LESSON_GATE):
             alone = stopping == [each.name] and each.status is GateStatus.FAIL
-            seen = Seen(end.task, each.level, each.status, alone, end.cost, end.at, case)
+            shown = " ".join([each.message, *(one.excerpt for one in each.evidence)])
+            seen = Seen(end.task, each.level, each.status, alone, end.cost, end.at, case, shown)
             traces.seen.setdefault(each.name.removeprefix(LESSON_GATE), []).append(seen)
 
 

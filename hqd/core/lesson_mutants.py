@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from difflib import SequenceMatcher
 
 _TOKEN = re.compile(r"\s+|[\w'’-]+|[^\w\s]", re.UNICODE)
+_GAP = 2
 MOST_TOKENS = 4_000
 """Tokens of a text that are compared; of a longer one the beginning."""
 
@@ -27,14 +28,18 @@ class Hunk:
 
 
 def hunks(good: str, bad: str) -> tuple[Hunk, ...]:
-    """The difference, from good to bad."""
+    """The difference, from good to bad. Places with a word or two between them are one: a phrase is not torn."""
     one, other = _TOKEN.findall(good)[:MOST_TOKENS], _TOKEN.findall(bad)[:MOST_TOKENS]
-    found = []
+    spans: list[tuple[int, int, int, int]] = []
     for tag, a, b, c, d in SequenceMatcher(None, one, other, autojunk=False).get_opcodes():
-        if tag != "equal":
-            total = max(1, len(one))
-            found.append(Hunk("".join(one[a:b]), "".join(other[c:d]), a / total, (b - a) / total))
-    return tuple(found)
+        if tag == "equal":
+            continue
+        if spans and sum(not token.isspace() for token in one[spans[-1][1] : a]) <= _GAP:
+            spans[-1] = (spans[-1][0], b, spans[-1][2], d)
+        else:
+            spans.append((a, b, c, d))
+    total = max(1, len(one))
+    return tuple(Hunk("".join(one[a:b]), "".join(other[c:d]), a / total, (b - a) / total) for a, b, c, d in spans)
 
 
 def mutant(text: str, correction: Sequence[Hunk]) -> str | None:

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import NamedTuple
 
-from hqd.core.backtest import Judged, backtest
+from hqd.core.backtest import Evidence, Judged, backtest
 from hqd.core.backtest_admit import admit
 from hqd.core.lesson_proposal import raised
+from hqd.core.lesson_suggest import literals
 from hqd.core.report.share import Share
 from hqd.core.teaching import WRONG_ACCEPTANCE, signature
 from hqd.model.corpus import Case, Label
@@ -27,7 +28,8 @@ FEW = 5
 
 
 class Seen(NamedTuple):
-    """One attempt that a lesson's gate looked at. `alone`: no other enforcing gate stopped it; `case`: its output."""
+    """One attempt that a lesson's gate looked at. `alone`: no other enforcing gate stopped it; `case`: its output;
+    `shown`: what the gate said and pointed at."""
 
     task: str
     level: Level
@@ -36,6 +38,7 @@ class Seen(NamedTuple):
     cost: float
     at: float
     case: Case | None
+    shown: str = ""
 
     @property
     def fired(self) -> bool:
@@ -172,8 +175,10 @@ def _promotion(
         hint = ("labels after a visible warning do not count: set lessons.holdout to go on counting",) if more else ()
         return Advice(lesson.id, None, (why, *hint))
     first = known[:wanted]  # fixed beforehand: what came later is not looked at, or the best moment would be picked
-    judged = [Judged(case, each.fired, still.get(case.blob)) for each in first if (case := each.case) is not None]
-    test = backtest(judged)
+    judged = [
+        Judged(case, each.fired, still.get(case.blob), each.shown) for each in first if (case := each.case) is not None
+    ]
+    test = backtest(judged, evidence=barred(lesson))
     said = admit(test, max_fpr=settings.max_false_positive_rate, untested=status is LessonStatus.WARN)
     figures = (
         f"{wanted} decided outputs, the first of those claimed after its merge",
@@ -182,6 +187,16 @@ def _promotion(
     if said.admitted:
         return Advice(lesson.id, status, figures)
     return Advice(lesson.id, None, (*figures, *said.reasons))
+
+
+def barred(lesson: Lesson) -> Evidence:
+    """A lesson is never judged by the cases that it came from; what it looks for names its cause."""
+    return Evidence(
+        tasks=frozenset(each.task for each in lesson.evidence if each.task is not None),
+        shown=frozenset(each.blob for each in lesson.evidence if each.blob is not None),
+        own=lesson.class_,
+        terms=frozenset(text.casefold() for text in literals(lesson.gate)) if lesson.gate is not None else frozenset(),
+    )
 
 
 def clusters(seen: Iterable[Seen], before: float) -> list[Seen]:
