@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 from hqd.bootstrap import context_means, counting_agents
@@ -16,6 +17,41 @@ from hqd.daemon.context.preview import preview
 from hqd.daemon.rulebook import pin_of
 from hqd.errors import EXIT_OK, Misconfigured, Usage
 from hqd.model.board import Rules, Task
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for on the command line."""
+
+    as_json: bool = False
+    text: bool = False
+    without: tuple[str, ...] = ()
+    diff: str | None = None
+    what_if: str | None = None
+    last: int | None = None
+
+
+def asked(call: Call, words: Sequence[str], wish: Wish) -> int:
+    """The command as it was typed. Raises Usage."""
+    about_a_task = wish.text or wish.without or wish.diff is not None
+    if wish.what_if is not None:
+        from hqd.cli.context_what_if import what_if
+
+        if words or about_a_task:
+            raise Usage("--what-if stands alone, or with --last and --json")
+        return what_if(call, wish.what_if, last=wish.last, as_json=wish.as_json)
+    if words[:1] and words[0] == "stats" and len(words) < 3:
+        from hqd.cli.context_stats import stats
+
+        if about_a_task:
+            raise Usage("stats takes --json alone")
+        return stats(call, words[1] if len(words) == 2 else None, as_json=wish.as_json)
+    if len(words) != 2:
+        raise Usage("context takes a task and a step", remedy="hqd context TASK STEP, or hqd context stats")
+    if wish.text and (wish.as_json or wish.diff is not None):
+        raise Usage("--text stands alone or with --without")
+    own = {"as_json": wish.as_json, "text": wish.text}
+    return context(call, words[0], words[1], **own, without=wish.without, diff=wish.diff)
 
 
 def context(

@@ -82,8 +82,14 @@ def why(context: typer.Context, task: Task, as_json: Json = False) -> None:
 
 def context(
     context: typer.Context,
-    task: Task,
-    step: Annotated[str, typer.Argument(metavar="STEP", help="An agent step of its playbook.")],
+    words: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="TASK STEP | stats [PLAYBOOK[/STEP]]",
+            help="A task and an agent step of its playbook; or what history tells of sources.",
+            autocompletion=names.tasks,
+        ),
+    ] = None,
     text: Annotated[bool, typer.Option("--text", help="Print the very bytes that would be sent.")] = False,
     without: Annotated[
         list[str] | None, typer.Option("--without", metavar="SOURCE", help="As if this were not there; repeatable.")
@@ -91,21 +97,25 @@ def context(
     diff: Annotated[
         str | None, typer.Option("--diff", metavar="REV", help="What the rules at a commit would have done.")
     ] = None,
+    what_if: Annotated[
+        str | None,
+        typer.Option("--what-if", metavar="REV", help="Other rules over all past attempts; . is the working tree."),
+    ] = None,
+    last: Annotated[int | None, typer.Option("--last", min=1, help="With --what-if: only so many attempts.")] = None,
     as_json: Json = False,
 ) -> None:
     """What the next attempt at a step would be sent, and why.
 
     Each source with its tokens, its rule, whether it is kept, cut or dropped. Nothing is sent, nothing is changed.
-    What past attempts were sent: hqd show TASK --manifest, --prompt.
+    What past attempts were sent: hqd show TASK --manifest, --prompt. `stats`: what sources cost and how first tries
+    went with and without them, and how experiments stand. --what-if: what other rules would have dropped or added.
 
     Example: hqd context names work --without workspace/context/brand.md
     """
-    from hqd.cli.context import context as show_context
-    from hqd.errors import Usage
+    from hqd.cli.context import Wish, asked
 
-    if text and (as_json or diff is not None):
-        raise Usage("--text stands alone or with --without")
-    finish(show_context(call_of(context), task, step, as_json=as_json, text=text, without=without or (), diff=diff))
+    wish = Wish(as_json, text, tuple(without or ()), diff, what_if, last)
+    finish(asked(call_of(context), words or (), wish))
 
 
 report = typer.Typer(invoke_without_command=True)

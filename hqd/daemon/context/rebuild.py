@@ -17,10 +17,10 @@ from typing import Any
 from hqd.codec import layout
 from hqd.codec.config import read_config
 from hqd.core.context.cut import shortened
-from hqd.core.prompt import MANIFEST_VERSION, Document, compose, document_of
+from hqd.core.prompt import MANIFEST_VERSION, Document, Prompt, compose, document_of
 from hqd.daemon.book import Book, parse
 from hqd.daemon.context.library import form_of
-from hqd.daemon.gather import parts
+from hqd.daemon.gather import Means, parts, prompt
 from hqd.daemon.job import Job
 from hqd.daemon.kin import Kin
 from hqd.daemon.rulebook import PinnedFiles
@@ -69,6 +69,18 @@ def _text(history: History, manifest: Mapping[str, Any]) -> str:
     return compose(replace(bare, documents=documents)).text
 
 
+def again(means: Means, manifest: Mapping[str, Any], rules: Rules | None) -> Prompt:
+    """What a past attempt would have been sent under other rules (None: its own): gathered anew at its own snapshot.
+
+    Raises CannotRebuild, also where the rules do not know its playbook or step; MissingContext, ExpressionFault and
+    KeyError.
+    """
+    if manifest.get("v") != MANIFEST_VERSION:
+        raise CannotRebuild(f"its manifest is of version {manifest.get('v')}, not {MANIFEST_VERSION}")
+    made = manifest["made"]
+    return prompt(_job(means.history, means.history.tree(made["commit"]), made, rules), means)
+
+
 def _document(history: History, row: Mapping[str, Any]) -> Document:
     text = form_of(row["source"], row.get("form", "whole"), history.blob(row["blob"]))
     if row["status"] == "cut":
@@ -76,8 +88,8 @@ def _document(history: History, row: Mapping[str, Any]) -> Document:
     return document_of(row, text)
 
 
-def _job(history: History, own: Tree, made: Mapping[str, Any]) -> Job:
-    """The job as the worker had it, from the claim's own commit."""
+def _job(history: History, own: Tree, made: Mapping[str, Any], other: Rules | None = None) -> Job:
+    """The job as the worker had it, from the claim's own commit; with `other`, under those rules."""
     book = Book()
     claim = book.newest(own, made["task"])
     if claim is None or claim.event is not EventKind.CLAIMED:
@@ -93,7 +105,13 @@ def _job(history: History, own: Tree, made: Mapping[str, Any]) -> Job:
     if pin is None:
         raise CannotRebuild("its claim names no pin")
     now = datetime.fromisoformat(made["now"])
-    return Job.of(claim, task, _rules(history, pin), made["commit"], known, Values(history), (0.0, 0), now)
+    rules = other or _rules(history, pin)
+    playbook = rules.playbooks.get(claim.playbook or "")
+    if playbook is None:
+        raise CannotRebuild(f"no playbook {claim.playbook}")
+    if all(step.name != claim.step for step in playbook.steps):
+        raise CannotRebuild(f"no step {claim.step} in {playbook.name}")
+    return Job.of(claim, task, rules, made["commit"], known, Values(history), (0.0, 0), now)
 
 
 def _rules(history: History, pin: Pin) -> Rules:
