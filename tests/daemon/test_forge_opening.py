@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from hqd.daemon.loop import Loop
+from hqd.errors import BranchMoved
 from hqd.model.board import Task
 from hqd.model.failure import ParkReason
+from hqd.model.opening import Brief, Opening
 from hqd.model.record import ReviewState
 from hqd.model.task import State
 from hqd.testing.forge_server import TOKEN
@@ -154,6 +156,29 @@ def test_a_persons_commit_beside_the_agents_work_is_not_overwritten(at: Forged) 
         found = only(loop).cursor
     assert (found.reason, at.git("rev-parse", f"hqd/{task.id}")) == (ParkReason.CONFLICT, theirs)
     assert theirs[:12] in (found.missing or "")
+
+
+def test_work_that_was_put_onto_a_newer_main_replaces_what_it_was(at: Forged) -> None:
+    """A rebase does not descend from what was pushed before; a person's commit in between is not overwritten."""
+    with at.hq.daemon() as loop:
+        at.hq.drop("a.md", TASK)
+        task, review = reviewed(at, loop)
+        forge, step = loop.parts.places(None).forge, loop.parts.rulebook.current.playbooks["article"].step("approve")
+        words = Brief("Again", "body", "comment")
+
+        def reopened(parent: str) -> ReviewState:
+            tree = at.hq.git("rev-parse", f"{review.head}^{{tree}}")
+            anew = at.hq.git("commit-tree", tree, "-p", parent, "-m", f"Anew on {parent}")
+            cursor = task.cursor.model_copy(update={"head": anew, "base": parent})
+            return forge.open(Opening(task.changed(cursor=cursor), step, parent, loop.parts.clock.now(), lambda: words))
+
+        found = reopened(at.hq.git("rev-parse", "main"))
+        assert (found.number, at.pull.head) == (1, found.head)
+        assert found.head != review.head
+        theirs = pushed_by_tim(at, task, found.head)
+        with pytest.raises(BranchMoved):
+            reopened(at.hq.git("rev-parse", "main~1"))
+        assert at.git("rev-parse", f"hqd/{task.id}") == theirs
 
 
 def test_a_reviewer_whom_the_forge_does_not_know_keeps_nothing_from_people(at: Forged) -> None:

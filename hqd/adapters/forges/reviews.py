@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 from hqd.adapters.local_forge import LocalForge
 from hqd.errors import BranchMoved, ForgeRefused, HqdError, RemoteRefused, RemoteUnavailable
+from hqd.model.board import Task
 from hqd.model.opening import Brief, Opening
 from hqd.model.playbook import Review as Wanted
 from hqd.model.problem import one_line
@@ -58,7 +59,7 @@ class ServerForge:
         if state.head == state.base:
             return state
         there = self._server.find_review(state.branch)
-        state = state.model_copy(update={"head": self._push(wanted.task.id, state, there)})
+        state = state.model_copy(update={"head": self._push(wanted.task, state, there)})
         brief = wanted.brief()
         pull = self._pull(state, there, brief)
         state = state.model_copy(update={"number": pull.number, "url": pull.url})
@@ -66,9 +67,16 @@ class ServerForge:
             self._tell(wanted.task.id, pull, state.head, brief, wanted.step.review)
         return state
 
-    def _push(self, task: str, state: ReviewState, there: Review | None) -> str:
-        """The branch on the remote is at the work, or at a person's commits on top of it; that tip."""
+    def _push(self, task: Task, state: ReviewState, there: Review | None) -> str:
+        """The branch on the remote is at the work, or at a person's commits on top of it; that tip.
+
+        Only what the task itself had under review, or what has landed, is ever replaced, by compare-and-swap: work that
+        was put onto a newer main does not descend from what it was before.
+        """
         ref, expected = f"refs/heads/{state.branch}", None
+        known = {task.cursor.review.head} if task.cursor.review is not None else set()
+        if there is not None and there.status is ReviewStatus.MERGED:
+            known.add(there.head)
         for _try in range(_TRIES):
             (done,) = self._remote.push([RefUpdate(ref, state.head, expected)])
             if done.outcome is PushOutcome.DONE:
@@ -82,11 +90,11 @@ class ServerForge:
             if found is None or found == state.head:
                 continue
             if self._descends(state.head, found):
-                self._branches.point(task, found, expected=self._branches.tip(task))
+                self._branches.point(task.id, found, expected=self._branches.tip(task.id))
                 return found
-            if there is None or there.status is not ReviewStatus.MERGED or there.head != found:
-                raise BranchMoved(task, state.head, found)
-            expected = found  # what stands there has landed: the task's next work begins anew
+            if found not in known:
+                raise BranchMoved(task.id, state.head, found)
+            expected = found
         raise RemoteUnavailable("down", f"{state.branch} changes on {self._remote.url} faster than it can be pushed")
 
     def _pull(self, state: ReviewState, there: Review | None, brief: Brief) -> Review:
