@@ -18,6 +18,7 @@ RUNS = "workspace/runs"
 DECISIONS = "workspace/decisions"
 CONTEXT = "workspace/context"
 SCHEDULES = "workspace/schedules"  # up to when each playbook's schedule is settled; made with the first one
+AUTONOMY = "workspace/autonomy"  # playbooks whose full review an escape has restored; made with the first one
 FILES = "workspace/files"
 PAUSED = "workspace/PAUSED"
 SETTINGS = "hqd.toml"
@@ -105,6 +106,10 @@ def record_number(name: str) -> int | None:
 
 def schedule_path(playbook: str) -> str:
     return f"{SCHEDULES}/{playbook}.toml"
+
+
+def autonomy_path(playbook: str) -> str:
+    return f"{AUTONOMY}/{playbook}.toml"
 
 
 def hold_path(name: str) -> str:

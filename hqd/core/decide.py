@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hqd.core import targets
+from hqd.core import autonomy, targets
 from hqd.core.ask import question
 from hqd.core.evolve import DIED
 from hqd.core.flow import group_of, next_move
@@ -362,6 +362,7 @@ def _claim_event(
         pin=scoped(rules, playbook.name, task.document.header.tags).pin,
         snapshot=board.snapshot,
         work=targets.begins(task, playbook, step, board),
+        sample=autonomy.skipped(task, playbook, step, rules, board.restored),
         claim=Claim(nonce=nonce, host=board.host, until=until),
     )
 

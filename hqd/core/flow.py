@@ -9,6 +9,7 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 
 from hqd.core import recovery
+from hqd.core.autonomy import to_land
 from hqd.core.budget import stalled
 from hqd.core.decisions import contradicted
 from hqd.core.expressions import compile_expression, compile_text
@@ -76,6 +77,9 @@ def _passed(task: Task, board: Board, now: datetime, at: _At) -> Move:
             ParkReason.NO_PROGRESS,
             f"step {step.name} passed {recovery.SAME_FINGERPRINT} times in this round with the same output",
         )
+    unseen = to_land(task, step)
+    if unseen is not None:
+        return Land(unseen)
     taken = _routes(task, board, playbook, step, now)
     if taken is not None:
         return taken

@@ -25,8 +25,6 @@ class Later:
 
 
 NOT_IN_FORCE: tuple[Later, ...] = (
-    Later("playbook", ("steps", "*", "review", "sample"), "reviews of a sample only"),
-    Later("playbook", ("steps", "*", "review", "risk"), "reviews by risk"),
 )
 
 

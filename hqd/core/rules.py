@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
+from hqd.core.autonomy_rules import check_autonomy
 from hqd.core.dead_routes import holds_always, never
 from hqd.core.experiment_rules import check_experiment
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
@@ -108,6 +109,7 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
     for index, step in enumerate(playbook.steps):
         yield from _step(rules, path, playbook, step, ("steps", index))
     yield from _landing(path, playbook)
+    yield from check_autonomy(rules.settings, path, playbook)
     yield from _schedule(rules, path, playbook)
     yield from check_experiment(rules.settings, path, playbook, rules.texts, rules.folder)
     named = frozenset(rules.settings.gates)

@@ -9,6 +9,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from hqd.codec import layout
+from hqd.codec.autonomy import read_restored
 from hqd.codec.hold import read_hold
 from hqd.core.decide import DAY_BUDGET
 from hqd.core.decisions import Settled
@@ -39,6 +40,7 @@ class Live:
     probe_at: dict[str, datetime] = field(default_factory=dict)
     streaks: dict[str, Streak] = field(default_factory=dict)  # transient failures in a row, by agent
     lifting: set[str] = field(default_factory=set)  # holds whose probe succeeded
+    restored: dict[str, str] = field(default_factory=dict)  # playbook -> why all of its work is reviewed again
     paused: bool = False
     stopping: bool = False
     day: date | None = None
@@ -82,6 +84,7 @@ class Live:
             decisions=self.settled.decisions,
             host=self.host,
             seed=self.seed,
+            restored=self.restored,
             snapshot=self.tip,
             paused=self.paused,
             stopping=self.stopping,
@@ -116,6 +119,7 @@ class Live:
                 else:
                     self.task_problems[path] = problems
         self.holds = holds
+        self.read_restored(tree)
         self.paused = tree.entry(layout.PAUSED) is not None
 
     def see_decisions(self, parts: Parts) -> None:
@@ -130,6 +134,12 @@ class Live:
             del self.task_problems[path]
         for problem in problems_of(settled, parts.shop.gates(rules).check):
             self.task_problems[problem.path] = (*self.task_problems.get(problem.path, ()), problem)
+
+    def read_restored(self, tree: Tree) -> None:
+        """Playbooks whose full review an escape has restored, as main has them."""
+        files = [f"{layout.AUTONOMY}/{each.name}" for each in tree.entries(layout.AUTONOMY)]
+        found = [read_restored(tree.read(path) or b"") for path in files]
+        self.restored = dict(filter(None, found))
 
     def hold_locally(self, hold: Hold) -> None:
         """A hold where nothing can be committed; kept under .git/hqd as far as the disk lets it."""

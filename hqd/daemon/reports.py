@@ -125,5 +125,6 @@ def finished_event(task: Task, report: Report, now: datetime, agent: str | None)
         fingerprint=report.fingerprint,
         retry_after=report.retry_after,
         decisions=tuple(dict(decision) for decision in report.decisions),
+        sample=report.sample,
         arm=report.arm,
     )

@@ -117,6 +117,9 @@ class Runner:
             if checked.outcome is not Outcome.PASSED:
                 return checked
             gates = (*gates, *checked.gates)
+        share = job.task.last.sample if job.task.last is not None else None
+        if share is not None:
+            return _skipped(job, gates, share)
         try:
             review = self._shop.places(job.repo).forge.open(opening(job, gates, self._shop))
             return Opened(job.task.id, job.nonce, review, gates, ready.note)
@@ -139,7 +142,13 @@ class Runner:
             self._deliver(replace(crashed, files={"traceback.txt": text}))
 
 
-def _ended(job: Job, outcome: Outcome, failure: Failure, message: str) -> Report:
+def _skipped(job: Job, gates: tuple[GateResult, ...], share: float) -> Report:
+    """The end of a review that people are not asked for: its claim says by which share."""
+    message = f"skipped by sample: people are asked for {share:g} of this playbook's reviews"
+    return replace(_ended(job, Outcome.PASSED, None, message), gates=gates, sample=share)
+
+
+def _ended(job: Job, outcome: Outcome, failure: Failure | None, message: str) -> Report:
     return Report(
         task=job.task.id,
         step=job.step.name,

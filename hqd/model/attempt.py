@@ -90,4 +90,5 @@ class Report:
     output_data: bool = False
     work: Work | None = None
     decisions: tuple[Mapping[str, Any], ...] = ()
+    sample: float | None = None  # of a review that people were not asked for: the share that they are asked for
     arm: str | None = None  # of the playbook's experiment

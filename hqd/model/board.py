@@ -84,6 +84,7 @@ class Board:
     decisions: tuple[Decision, ...] = ()  # in force, newest first
     targets: Mapping[str, str] = field(default_factory=dict)  # repository -> its main, where fetched a moment ago
     host: str = ""
+    restored: Mapping[str, str] = field(default_factory=dict)  # playbooks that an escape has brought full review back
     seed: str = ""  # random, once per process: nonces of claims follow from it
     snapshot: str = ""  # the commit that this board was read at
     paused: bool = False

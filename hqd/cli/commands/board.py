@@ -164,6 +164,26 @@ def recovery(
     finish(report_recovery(call_of(context), since=since, as_json=as_json))
 
 
+@report.command("autonomy")
+def autonomy(
+    context: typer.Context,
+    propose: Annotated[
+        bool, typer.Option("--propose", help="Set a branch, or open a pull request, where earned.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Which playbooks have earned fewer reviews.
+
+    By `review = { sample = "auto", risk = 0.02 }`: what people changed of their work, with its upper bound; and what
+    has restored full review. The daemon proposes by itself.
+
+    Example: hqd report autonomy
+    """
+    from hqd.cli.autonomy import report_autonomy
+
+    finish(report_autonomy(call_of(context), propose=propose, as_json=as_json))
+
+
 def register(app: typer.Typer) -> None:
     for each in (status, show, log, why, context):
         app.command()(each)
