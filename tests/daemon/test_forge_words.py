@@ -56,9 +56,11 @@ def test_a_merge_by_button_ends_the_task(at: Forged) -> None:
     with at.hq.daemon() as loop:
         task = up(at, loop)
         at.forge.merge(1, "squash", by="tim")
-        at.catch_up()
         settle(loop, lambda: not loop.live.tasks)
         assert events(at, task)[-2:] == ["landed", "done"]
+        settle(loop)
+        assert {seen.status for seen in at.server.requests} <= {200, 201, 204, 304, 404}
+        assert at.server.count("GET", "/pulls/0") == 0
 
 
 def test_closed_and_reopened_within_the_grace_time_goes_on(tmp_path: Path) -> None:

@@ -29,6 +29,7 @@ from hqd.errors import Expected, HqdError
 from hqd.model.board import Board, Task
 from hqd.model.failure import Failure
 from hqd.model.forge_news import RepositoryNews, ReviewNews
+from hqd.model.record import ReviewState
 from hqd.model.review import ReviewStatus
 from hqd.model.task import State
 
@@ -104,7 +105,7 @@ class Watch:
             asker = askers[repo]
             if asker is not None:
                 followed.add(task.id)
-                wants.setdefault(repo, {})[state.number] = self._follow(draft, task, asker.source, now)
+                wants.setdefault(repo, {})[state.number] = self._follow(draft, task, state, asker.source, now)
         for repo, wanted in wants.items():
             self._askers[repo].want(wanted)
         for gone in self._known.keys() - followed:
@@ -210,17 +211,15 @@ class Watch:
 
     # -- what follows -------------------------------------------------------------------------------------------
 
-    def _follow(self, draft: Draft, task: Task, source: Source, now: datetime) -> Want:
+    def _follow(self, draft: Draft, task: Task, state: ReviewState, source: Source, now: datetime) -> Want:
         """Decides on one task, lays what follows into the draft, and says what is to be asked about it next."""
         known = self._known.setdefault(task.id, _Known())
         self._judge(draft, task, known, source, now)
-        state = draft.tasks[task.id].cursor.review if task.id in draft.tasks else task.cursor.review
-        number = state.number if state is not None and state.number is not None else 0
         kept = self._news.reviews.get(task.id)
         known_at = kept.updated if kept is not None and kept.quiet and kept.stamp == task.n else None
         awaited = known.said.pending
         return Want(
-            task=task.id, number=number, head=state.head if state is not None else "", stamp=task.n, known=known_at,
+            task=task.id, number=state.number or 0, head=state.head, stamp=task.n, known=known_at,
             checks=self._awaits(task, known, draft.board), pending=awaited, letters=known.letters,
         )  # fmt: skip
 
