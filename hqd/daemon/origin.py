@@ -69,6 +69,7 @@ class Origin:
         self._conflict: tuple[str, str] | None = None  # (reason, what is missing)
         self._judged: tuple[str, str] | None = None  # the pair of tips that the conflict is between
         self._left: list[str] = []
+        self._suspect: tuple[str, int] | None = None  # a rewritten tip of origin, and when it was seen first
         self._replays: list[Replay] = []
         self._edited: dict[str, str] = {}  # tasks that others edited while hqd worked on them here: the new text's blob
         self._fault: Fault | None = None
@@ -272,7 +273,7 @@ class Origin:
         self._fine = (self._main.tip, theirs)
         if self._main.tip != theirs:
             self._line.moved()
-        self._pending, self._stuck = False, ""
+        self._pending, self._stuck, self._suspect = False, "", None
         self._conflict = self._judged = None
         if self._live is not None and self._live.lift_locally(REWRITTEN):
             self._note("origin is whole again, or was adopted: hqd goes on")
@@ -292,7 +293,11 @@ class Origin:
         lost = self._lost(agreed, theirs)
         if not lost:
             return True
-        if self._live is None:
+        looks = self._line.news.looks
+        if self._suspect is None or self._suspect[0] != theirs:
+            self._suspect = (theirs, looks)  # a server of several machines may show an old tip after a push
+            self._line.look_again()
+        if self._live is None or looks <= self._suspect[1]:
             return False
         hold = self._live.local_holds.get(REWRITTEN)
         if hold is None:

@@ -47,6 +47,7 @@ class News:
     tip: str | None = None
     fault: Fault | None = None
     fetched: datetime | None = None
+    looks: int = 0  # fetches that went through
 
 
 @dataclass(slots=True)
@@ -82,6 +83,7 @@ class Line:
         self._poke = threading.Condition(self._lock)
         self._ending = False
         self._cleared: str | None = None
+        self._changes = 0  # times that the loop itself learnt origin's tip
         self._fetch_at = 0.0
         self._push_at: float | None = None
         self._not_before = 0.0  # after a fault
@@ -149,7 +151,14 @@ class Line:
     def saw(self, tip: str) -> None:
         """Somebody else of this process has pushed or fetched."""
         with self._lock:
+            self._changes += 1
             self._news = replace(self._news, asked=True, tip=tip, fault=None)
+
+    def look_again(self) -> None:
+        """Fetch in a moment, whatever the pace: what was fetched is hard to believe."""
+        with self._poke:
+            self._fetch_at = min(self._fetch_at, time.monotonic() + FIRST_WAIT)
+            self._poke.notify_all()
 
     def won(self, tip: str) -> None:
         """Somebody else of this process has pushed this tip, which main is about to be."""
@@ -200,10 +209,13 @@ class Line:
             self._failed(_kind(fault), fault, pushing=pushing)
 
     def _fetch(self) -> None:
+        changes = self._changes
         tip = self._remote.fetch().get(self._ref)
         with self._lock:
+            if self._changes != changes:
+                tip = self._news.tip  # the loop has pushed meanwhile: what was fetched is old
             fault = self._news.fault if self._push_refused else None  # reading proves nothing about writing
-            self._news = News(asked=True, tip=tip, fault=fault, fetched=self._now())
+            self._news = News(asked=True, tip=tip, fault=fault, fetched=self._now(), looks=self._news.looks + 1)
             self._fetch_at = time.monotonic() + self._pace.fetch() * random.uniform(0.9, 1.1)  # noqa: S311
             if self._push_at is None and tip != self._tip() and not self._push_refused:
                 self._push_at = time.monotonic() + self._pace.push()
