@@ -12,8 +12,9 @@ from hqd.adapters.branches import GitBranches
 from hqd.codec import layout
 from hqd.errors import BranchMoved, Conflict, Expected, RepositoryBusy
 from hqd.model.gate import Changed
+from hqd.model.record import Person
 from hqd.ports import Branches
-from tests.integration.branch_scenes import LINES, Scene, branches_of
+from tests.integration.branch_scenes import LINES, Scene, branches_of, mirror_of
 
 TASK = "20261122-letter-aaaaaa"
 BRANCH = layout.branch(TASK)
@@ -25,11 +26,22 @@ def scene(hq_repo: Path) -> Scene:
     return Scene(hq_repo)
 
 
+@pytest.fixture(params=["hq", "mirror"])
+def kind(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
 @pytest.fixture
-def branches(scene: Scene) -> Iterator[Branches]:
-    with branches_of(scene.root) as opened:
+def branches(scene: Scene, kind: str) -> Iterator[Branches]:
+    with branches_of(scene.root) if kind == "hq" else mirror_of(scene.root) as opened:
         port: Branches = opened
         yield port
+
+
+@pytest.fixture
+def only_hq(kind: str) -> None:
+    if kind != "hq":
+        pytest.skip("a mirror has neither state nor a checkout of a person's")
 
 
 def deliver(branches: Branches, base: str, *paths: str, overwrite: bool = False) -> str:
@@ -178,8 +190,11 @@ class TestCommitFiles:
         ["workspace/queue/x.md", "Playbooks/x.toml", "hqd.toml", "../x", "/x", "a/.git/config", "a/.gitattributes"],
     )
     def test_protected_and_outside_paths_are_refused(
-        self, scene: Scene, branches: Branches, path: str, overwrite: bool
+        self, scene: Scene, branches: Branches, kind: str, path: str, overwrite: bool
     ) -> None:
+        if kind == "mirror" and path.startswith("workspace/"):
+            assert branches.files(deliver(branches, scene.base, path, overwrite=overwrite)).read(path) is not None
+            return
         with pytest.raises(Expected, match="cannot deliver to"):
             deliver(branches, scene.base, path, overwrite=overwrite)
 
@@ -290,6 +305,7 @@ class TestMerge:
         scene.git("merge", "--quiet", "--no-ff", "--no-edit", BRANCH)
         assert branches.merge(TASK, head, scene.tip()) == ()
 
+    @pytest.mark.usefixtures("only_hq")
     def test_state_on_a_branch_is_refused(self, scene: Scene, branches: Branches) -> None:
         scene.git("switch", "--quiet", "--create", BRANCH)
         scene.write({"workspace/done/forged.md": "x\n"})
@@ -301,7 +317,27 @@ class TestMerge:
             branches.merge(TASK, head, scene.tip())
 
 
+class TestJoin:
+    def test_is_a_merge_commit_in_the_name_of_who_approved(self, scene: Scene, branches: Branches) -> None:
+        head = scene.task(TASK, {5: "words"})
+        scene.line(30, "theirs")
+        onto = scene.commit("Edit")
+        commit = branches.join(TASK, head, onto, "Merge it\n", Person(name="Ada", email="ada@example.org"))
+        assert scene.git("log", "-1", "--format=%P|%an|%cn|%s", commit) == f"{onto} {head}|Ada|hqd|Merge it"
+        content = scene.git("show", f"{commit}:text.md").splitlines()
+        assert (content[5], content[30]) == ("words", "theirs")
+        assert onto == branches.main() == scene.tip("main")
+
+    def test_a_conflict_names_the_paths(self, scene: Scene, branches: Branches) -> None:
+        head = scene.task(TASK, {5: "words"})
+        scene.line(5, "theirs")
+        onto = scene.commit("Edit")
+        with pytest.raises(Conflict, match=r"text\.md"):
+            branches.join(TASK, head, onto, "Merge it\n")
+
+
 class TestDrift:
+    @pytest.mark.usefixtures("only_hq")
     def test_only_commits_on_the_branchs_paths_count(self, scene: Scene, branches: Branches) -> None:
         head = scene.task(TASK, {5: "words"})
         scene.state(4)
@@ -323,6 +359,7 @@ class TestDrift:
         assert before == scene.git("count-objects", "-v")
 
 
+@pytest.mark.usefixtures("only_hq")
 class TestStaged:
     def test_names_what_a_person_is_about_to_commit_beside_state(self, scene: Scene, branches: Branches) -> None:
         assert branches.staged() == ()

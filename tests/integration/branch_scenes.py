@@ -8,7 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from hqd.adapters.branches import GitBranches
+from hqd.adapters.branches import GitBranches, Law
+from hqd.adapters.git import Git
+from hqd.adapters.objects import Objects
 from hqd.adapters.repository import GitRepository
 
 LINES = [f"line {number}" for number in range(40)]
@@ -19,6 +21,19 @@ def branches_of(root: Path) -> Iterator[GitBranches]:
     repository = GitRepository.open(root, dict(os.environ))
     try:
         yield GitBranches(repository)
+    finally:
+        repository.close()
+
+
+@contextmanager
+def mirror_of(root: Path) -> Iterator[GitBranches]:
+    """The same repository as a mirror has it: no working tree, and no state in it."""
+    place = root / ".git"
+    git = Git(place, dict(os.environ), {"GIT_DIR": str(place)})
+    repository = GitRepository(place, place, place, "main", "sha1", git, Objects(git, "sha1"))
+    repository.private.mkdir(exist_ok=True)
+    try:
+        yield GitBranches(repository, law=Law((), ("hqd.toml", "Playbooks/**"), state=False))
     finally:
         repository.close()
 
