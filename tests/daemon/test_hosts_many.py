@@ -25,7 +25,9 @@ SLOW = MANY.replace('answers = "answers.jsonl"', 'answers = "answers.jsonl"\ndel
 
 def second(found: Scene, name: str = "second") -> Headquarters:
     """Another host: a clone of its own."""
-    hq = Headquarters(found.hq.root.parent / name, {**found.hq.env, "XDG_CACHE_HOME": str(found.hq.root.parent / name)})
+    hq = Headquarters(
+        found.hq.root.parent / name, {**found.hq.env, "XDG_CACHE_HOME": str(found.hq.root.parent / f"{name}-cache")}
+    )
     subprocess.run(["git", "clone", "-q", str(found.bare), str(hq.root)], check=True, env=hq.env)
     hq.git("config", "user.name", "Ada")
     hq.git("config", "user.email", "ada@example.org")
@@ -33,7 +35,7 @@ def second(found: Scene, name: str = "second") -> Headquarters:
 
 
 def both(one: Loop, two: Loop, done: Callable[[], bool], seconds: float = 40.0) -> None:
-    """Turns two loops in one thread until `done`; who has lost a race turns again at once, as in a process of its own."""
+    """Turns two loops in one thread until `done`; who has lost a race turns again at once, as alone."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         for loop in (one, two):
