@@ -30,7 +30,7 @@ gates: [{{kind: command, name: wanted, argv: [{PYTHON}, test_calc.py]}}]
 
 
 def test_a_red_test_is_mended_reviewed_and_landed_in_the_target_repository(tmp_path: Path) -> None:
-    named = {name: AGENT for name in AGENTS}
+    named = dict.fromkeys(AGENTS, AGENT)
     gates = "[gates." + starter_settings("none").split("[gates.", 1)[1].replace(
         '"make", "test"', f'"{PYTHON}", "old.py"'
     )
@@ -62,7 +62,7 @@ def test_weakening_the_test_is_stopped(tmp_path: Path) -> None:
     gates = "[gates." + starter_settings("none").split("[gates.", 1)[1].replace(
         '"make", "test"', f'"{PYTHON}", "test_calc.py"'
     )
-    hq = make(tmp_path, settings(tmp_path / "site.git", gates, **{name: code for name in AGENTS}))
+    hq = make(tmp_path, settings(tmp_path / "site.git", gates, **dict.fromkeys(AGENTS, code)))
     target = site(tmp_path, hq.env)
     shutil.copytree(ROOT / "playbooks", hq.root / "playbooks", dirs_exist_ok=True)
     hq.commit("the starter's playbooks")
