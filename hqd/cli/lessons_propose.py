@@ -19,6 +19,7 @@ from hqd.cli.call import Call
 from hqd.cli.edits import Edit
 from hqd.cli.lesson_lab import flagged
 from hqd.cli.lessons import Shelf, shelf
+from hqd.cli.lessons_draft import drafted
 from hqd.cli.words import look, person
 from hqd.codec import layout
 from hqd.codec.lesson import flat_gate, read_lesson, write_lesson
@@ -26,7 +27,7 @@ from hqd.core.lesson_check import Mark, red, table
 from hqd.core.lesson_proposal import body, raised, title
 from hqd.core.secret_scan import redact
 from hqd.errors import EXIT_FAILURE, EXIT_OK, Expected, Usage
-from hqd.model.lesson import Lesson, LessonEvidence, LessonStatus
+from hqd.model.lesson import OPEN, Lesson, LessonEvidence, LessonStatus
 
 _HQD = ("hqd", "hqd@localhost")
 
@@ -85,10 +86,12 @@ def proposal(found: Shelf, path: str, lesson: Lesson, status: LessonStatus | Non
     if test is not None:
         wanted = wanted.model_copy(update={"backtest": dict(table(test))})
     texts = found.desk.texts([judged.case.blob for judged in test.flagged]) if test is not None else {}
+    if lesson.status in OPEN:
+        wanted = drafted(found, wanted, found.desk.exhibits(wanted))
     head = title(wanted, status)
     gate = _gate_text(wanted)
     told = body(
-        lesson.model_copy(update={"gate": wanted.gate, "variants": wanted.variants, "context": wanted.context}),
+        wanted.model_copy(update={"status": lesson.status}),
         status,
         gate,
         findings,

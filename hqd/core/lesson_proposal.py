@@ -54,6 +54,8 @@ def body(
     lines += [f"- {line}" for line in why] + ([""] if why else [])
     if status is LessonStatus.SHADOW:
         lines += ["In shadow its verdicts are recorded and shown to nobody who still has to decide.", ""]
+    if lesson.drafted_by is not None:
+        lines += [f"The account was worded by agent {one_line(lesson.drafted_by)}; the gate was not.", ""]
     lines += [*(f"> {one_line(line)}".rstrip() for line in lesson.account.splitlines()[:40]), ""]
     if gate:
         lines += ["## Gate", "", *_fence(gate), ""]

@@ -15,7 +15,7 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="A lesson, as L-4f2a or 4f
 group = typer.Typer(
     no_args_is_help=True,
     rich_markup_mode=None,
-    help="The lesson book: failures with evidence, as tests that stop a repetition.",
+    help="The lesson book: failures as tests.\n\nExample: hqd lessons check",
 )
 
 
