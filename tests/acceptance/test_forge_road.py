@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.acceptance.processes import Daemon, in_state, run, task_of, until
+from tests.acceptance.processes import Daemon, environment, in_state, run, task_of, until
 from tests.daemon.forge_words import place
 from tests.forge_hq import TASK, Forged
 from tests.forge_scene import commit
@@ -17,6 +20,13 @@ PATH = "content/a.md"
 
 def head_of(at: Forged, task: str) -> str:
     return at.git("rev-parse", f"hqd/{task}")
+
+
+def why(at: Forged) -> str:
+    """What `hqd why` says that is missing."""
+    words = [sys.executable, "-m", "hqd", "--hq", str(at.hq.root), "why", "a", "--json"]
+    done = subprocess.run(words, env=environment(at.hq), check=True, capture_output=True, text=True)
+    return str(json.loads(done.stdout)["missing"])
 
 
 def review_is_up(at: Forged, daemon: Daemon, other_than: str = "") -> Callable[[], str]:
@@ -38,6 +48,7 @@ def test_changes_asked_for_on_two_lines_are_answered_approved_and_squashed_while
         at.hq.drop("a.md", TASK)
         task = until(review_is_up(at, daemon), "the review is open", 60)
         first = head_of(at, task)
+        until(lambda: "pull request #1 waits for an approval of tim, the merge" in why(at), "why tells it", 30)
         at.forge.on_line(1, "tim", PATH, 1, "Say better")
         at.forge.on_line(1, "tim", PATH, 1, "Say it shorter")
         at.forge.request_changes(1, "tim")
@@ -52,7 +63,6 @@ def test_changes_asked_for_on_two_lines_are_answered_approved_and_squashed_while
         commit(at.bare, "main", {"README.md": "Somebody else's work\n"}, "main", "Meanwhile")
         at.forge.merge(1, "squash", by="tim")
         merged = time.monotonic()
-        at.catch_up()
         in_state(at.hq, "a", "done", seconds=30, daemon=daemon)
         assert time.monotonic() - merged < POLL + 2
         assert list(at.forge.pulls) == [1]
