@@ -130,7 +130,7 @@ class _Counting:
         counted = Counted()
         by_task: dict[str, list[Any]] = {}
         for case in archive_of(self.seen).corpus(self.seen.tree.commit, label_days(self.seen)).cases:
-            if case.playbook == self.playbook.name and case.label.decided:
+            if case.playbook == self.playbook.name and case.label.decided and case.source != "audit":
                 by_task.setdefault(case.task, []).append(case)
         names = [step.name for step in self.steps]
         for cases in by_task.values():

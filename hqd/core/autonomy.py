@@ -80,7 +80,8 @@ def standing(playbook: Playbook, step: Step, review: Review, cases: Iterable[Cas
     """From the labels that became known after place `after` of main's line: since the share was last changed."""
     tasks: dict[str, bool] = {}
     for case in cases:
-        if case.playbook == playbook.name and case.seen and case.label.decided and case.known > after:
+        mine = case.playbook == playbook.name and case.source != "audit"
+        if mine and case.seen and case.label.decided and case.known > after:
             tasks[case.task] = tasks.get(case.task, False) or case.label is not Label.ACCEPTED
     changed, share = Share(sum(tasks.values()), len(tasks)), share_of(review)
     following = next((each for each in SHARES if each < share), None)
@@ -121,7 +122,10 @@ def escapes(playbook: str, cases: Sequence[Case], after: int) -> tuple[Escape, .
     found = {
         case.task: Escape(playbook, case.task, f"{case.label.value} ({case.source}): {case.reason}", case.known)
         for case in cases
-        if case.playbook == playbook and case.label in (Label.REJECTED, Label.EDITED) and case.known > after
+        if case.playbook == playbook
+        and case.label in (Label.REJECTED, Label.EDITED)
+        and case.source != "audit"
+        and case.known > after
     }
     return tuple(sorted(found.values(), key=lambda escape: escape.order))
 

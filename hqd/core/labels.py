@@ -44,6 +44,7 @@ class Labelled(NamedTuple):
     seen: bool
     red: tuple[str, ...] = ()  # names of gates that failed on it
     enforced: tuple[str, ...] = ()  # versions of gates that could have stopped it
+    probability: float = 1.0  # with which it came before a person
 
 
 @dataclass(slots=True)
@@ -56,6 +57,7 @@ class _Output:
     verdict: Verdict
     gates: Sequence[Mapping[str, Any]] = ()
     shown: bool = False
+    probability: float = 1.0
 
     def say(self, label: Label, source: str, reason: str, event: PastEvent) -> None:
         words = " ".join(reason.split())[:_WORDS]
@@ -64,7 +66,7 @@ class _Output:
     def labelled(self) -> Labelled:
         red = tuple(str(gate.get("name")) for gate in self.gates if gate.get("status") == "fail")
         enforced = tuple(str(gate.get("version")) for gate in self.gates if gate.get("level") == "enforce")
-        return Labelled(self.event, self.verdict, self.shown, red, enforced)
+        return Labelled(self.event, self.verdict, self.shown, red, enforced, self.probability)
 
 
 class _Files:
@@ -118,6 +120,7 @@ class _Story:
     outputs: list[_Output] = field(default_factory=list)
     current: dict[str, _Output] = field(default_factory=dict)  # step -> its accepted output, not stale
     shown: tuple[_Output, ...] = ()
+    audited: _Output | None = None  # stopped by gates, and before people all the same
 
     def tell(self, events: Sequence[PastEvent]) -> list[_Output]:
         for event in events:
@@ -151,6 +154,8 @@ class _Story:
             self.current[event.step] = output
         elif event.failure in STOPPED:
             output.say(Label.GATED, "gate", _stopped_by(said) or str(said.get("message", event.failure)), event)
+            if event.to == "review":
+                output.probability, self.audited = float(said.get("audit") or 1.0), output
         else:
             output.say(Label.UNKNOWN, event.failure or "failed", str(said.get("message", "")), event)
 
@@ -175,6 +180,9 @@ class _Story:
         if event.to == "review":
             return
         said = event.details
+        if said.get("label") is not None:
+            self._judge_audited(str(said["label"]), event)
+            return
         if event.outcome == "passed":
             self._all(Label.ACCEPTED, "approved", str(said.get("message") or f"{event.by} approved it"), event)
             return
@@ -189,13 +197,21 @@ class _Story:
                 output.say(Label.GATED, "agent_review", words, event)
         self._supersede(said.get("children", ()), event)
 
+    def _judge_audited(self, word: str, event: PastEvent) -> None:
+        """A word on an output that gates have stopped, by somebody who did not see that they had."""
+        output, self.audited = self.audited, None
+        if output is not None:
+            reason = "; ".join(str(each.get("text", "")) for each in event.details.get("findings", ()))
+            output.say(Label(word), "audit", reason or f"{event.by} would have {word} it", event)
+            output.shown = True
+
     def parked(self, event: PastEvent) -> None:
         if event.reason == ParkReason.REVIEW_REJECTED.value and event.human:
             source = "branch_gone" if event.via == "git" else "rejected"
             self._all(Label.REJECTED, source, str(event.details.get("missing", "")), event)
 
     def dropped(self, event: PastEvent) -> None:
-        if event.was == "review" and event.human:
+        if event.was == "review" and event.human and self.audited is None:
             self._all(Label.REJECTED, "dropped", str(event.details.get("message") or "dropped in review"), event)
 
     def landed(self, event: PastEvent) -> None:

@@ -11,6 +11,8 @@ import pytest
 
 from hqd.cli.call import Call
 from hqd.cli.display import line
+from hqd.cli.past import archive_of
+from hqd.cli.reading import view
 from hqd.cli.report import Wish, report
 from hqd.cli.show import show
 from hqd.cli.status import status
@@ -86,7 +88,8 @@ def test_a_stopped_output_is_shown_without_its_verdict_and_nothing_of_it_lands(
 def test_a_label_counts_in_the_report_and_the_ladder_goes_on_where_it_was(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    hq = headquarters(tmp_path, "a draft with TODO", "more TODO", "TODO again", "never sent")
+    share = ARTICLE.replace("audit = 1.0", "audit = 0.999999")
+    hq = headquarters(tmp_path, "a draft with TODO", "more TODO", "TODO again", "never sent", playbook=share)
     with hq.daemon() as loop:
         for n in range(3):
             settle(loop, partial(shown, loop, n + 1))
@@ -100,6 +103,12 @@ def test_a_label_counts_in_the_report_and_the_ladder_goes_on_where_it_was(
     found = json.loads(capsys.readouterr().out)
     assert found["outcomes"]["clean"]["n"] == 0, "an audit is no review of the task's work"
     assert [record.label for record in hq.records(task.id) if record.label] == ["rejected"] * 3
+    with view(Call(hq.env, hq.root, None)) as seen:
+        cases = archive_of(seen).corpus().cases
+    assert [(case.label.value, case.source, case.seen, case.probability) for case in cases] == [
+        ("rejected", "audit", True, 0.999999)
+    ] * 3
+    assert cases[1].reason == "unfinished 1"
 
 
 def test_an_audit_survives_a_restart_and_a_drop_is_no_label(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from hqd.model.corpus import Case, Change, Label, PastEvent, Remark
 
-SCHEMA = 2
+SCHEMA = 3
 KEPT_CORPORA = 6
 """So many sets of labels (a tip and a number of days each) are kept; the oldest goes."""
 

@@ -132,7 +132,11 @@ _PEOPLE = frozenset({State.REVIEW, State.BLOCKED})
 
 def stories(facts: Mapping[str, Sequence[Fact]], cases: Iterable[Case] = ()) -> tuple[Story, ...]:
     """The stories of tasks, each from its facts in order. `cases`: outputs with labels, for edits and reverts."""
-    spoiled = {case.task: case.source for case in cases if case.seen and case.label in (Label.EDITED, Label.REJECTED)}
+    spoiled = {
+        case.task: case.source
+        for case in cases
+        if case.label in (Label.EDITED, Label.REJECTED) and case.source != "audit"
+    }
     told = tuple(story(task, each) for task, each in facts.items() if each)
     for each in told:
         each.spoiled = spoiled.get(each.task)
