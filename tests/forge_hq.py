@@ -55,12 +55,12 @@ class Forged:
 
 
 def settings(server: ForgeServer, kind: str = "github", **more: str) -> str:
-    """hqd.toml for a forge, with short times; `more`: raw values of further keys of [forge]."""
+    """hqd.toml for a forge, with short times; `more`: raw values of keys of [forge]; empty: without."""
     keys = {
         "kind": f'"{kind}"', "repo": '"acme/hq"', "token": '"secret:forge"', "api_url": f'"{server.url}"',
         "branch_grace": '"300ms"', "poll": '"500ms"', "debounce": '"100ms"', **more,
     }  # fmt: skip
-    table = "".join(f"{key} = {value}\n" for key, value in keys.items())
+    table = "".join(f"{key} = {value}\n" for key, value in keys.items() if value)
     return SETTINGS.replace('[forge]\nbranch_grace = "300ms"\n', f"[forge]\n{table}")
 
 

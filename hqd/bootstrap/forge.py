@@ -11,7 +11,7 @@ from hqd.adapters.forges.reviews import NoForge, ServerForge
 from hqd.adapters.local_forge import LocalForge
 from hqd.adapters.secrets import EnvironmentSecrets, reference
 from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
-from hqd.errors import ForgeRefused, Misconfigured
+from hqd.errors import ForgeRefused, ForgeUnavailable, Misconfigured, RemoteRefused, RemoteUnavailable
 from hqd.model.settings import Forge as ForgeSettings
 from hqd.model.settings import Repository, Settings
 from hqd.ports import Branches, Forge, Remote, RemoteForge, Target
@@ -65,13 +65,23 @@ class Forges:
     def token_for(self, url: str) -> Token | None:
         """The token that may be sent to a git URL: the forge's own, and to the forge's own host only.
 
-        Raises Misconfigured, ForgeRefused.
+        Asked for it, it raises RemoteUnavailable and RemoteRefused: an App's token has to be bought first.
         """
-        settings, host = self._settings().forge, host_of(self._settings().forge)
+        settings = self._settings().forge
+        host = host_of(settings)
         name = repository_at(url, host) or settings.repo
         if settings.kind == "local" or name is None or not is_on(url, host):
             return None
-        return self.server(settings, name)[1]
+
+        def token() -> str | None:
+            try:
+                return self.server(settings, name)[1]()
+            except ForgeUnavailable as fault:
+                raise RemoteUnavailable("down", fault.message, remedy=fault.remedy) from fault
+            except (ForgeRefused, Misconfigured) as fault:
+                raise RemoteRefused("credentials", fault.message, remedy=fault.remedy) from fault
+
+        return token
 
     def close(self) -> None:
         self._stop.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import threading
 from pathlib import Path
 
@@ -85,6 +86,8 @@ def test_killed_around_the_creation_and_before_the_end(tmp_path: Path) -> None:
     """Before the pull request is there, after it is there and before hqd knows, and at the last request."""
     with forged(tmp_path) as at:
         killed_in_a_row(at, [2, 3, 4, 14])
+    grep = subprocess.run(["grep", "-rlaF", TOKEN, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert grep.stdout == ""  # no log line, no record, no file of hqd's holds the token
 
 
 @pytest.mark.crash

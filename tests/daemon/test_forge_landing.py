@@ -55,6 +55,20 @@ def test_approved_on_the_forge_it_is_merged_by_hqd_in_the_playbooks_style(tmp_pa
         assert at.git("for-each-ref", "refs/heads/hqd") == ""
 
 
+@pytest.mark.parametrize("flavour", ["github-enterprise", "gitlab", "gitea"])
+def test_the_whole_way_is_the_same_on_every_forge(tmp_path: Path, flavour: str) -> None:
+    """Draft, words, ready; approval; merge by hqd; branch deleted."""
+    with in_review(tmp_path, land="on_approval", style="squash", flavour=flavour) as (at, loop, task):
+        assert not at.pull.draft
+        assert {"hqd", "article"} <= set(at.pull.labels)
+        assert any(task.id in said.body for said in at.forge.comments)
+        assert [each.name for each in at.forge.checks(at.pull.head)] == ["hqd/word_count"]
+        at.forge.approve(1, "tim")
+        lands(at, loop, task)
+        assert at.pull.merged_by == "hqd-bot"
+        assert at.git("for-each-ref", "refs/heads/hqd") == ""
+
+
 def test_approve_by_command_asks_the_forge_to_merge_what_was_approved(tmp_path: Path) -> None:
     """With on_merge too: `hqd approve` is the merge button, wherever the pull request is."""
     with in_review(tmp_path) as (at, loop, task):

@@ -16,6 +16,7 @@ from hqd.model.failure import ParkReason
 from hqd.model.opening import Brief, Opening
 from hqd.model.record import ReviewState
 from hqd.model.task import State
+from hqd.testing.forge_app import FakeApp
 from hqd.testing.forge_server import TOKEN
 from tests.daemon.headquarters import only, settle
 from tests.forge_hq import TASK, Forged, forged
@@ -224,6 +225,28 @@ def test_a_step_without_work_is_decided_by_words(tmp_path: Path) -> None:
             assert at.hq.ask(loop, "approve", task.id).ok
             settle(loop, lambda: task.id not in loop.live.tasks)
     assert not at.forge.pulls
+
+
+def test_with_a_github_app_gates_are_check_runs(tmp_path: Path) -> None:
+    """And its tokens are as little to be found as any other."""
+    pytest.importorskip("jwt", reason="the extra github-app is not installed")
+    from tests.integration.test_github_app import PRIVATE, PUBLIC
+
+    keys = {"token": "", "app_id": '"4711"', "app_key": '"secret:app"'}
+    with forged(tmp_path, **keys) as at:
+        at.server.app, at.server.token = FakeApp("4711", PUBLIC), "nobody's"
+        at.forge.me = "hqd[bot]"
+        at.forge.add_user("hqd[bot]", "write", bot=True)
+        at.hq.env["HQD_SECRET_APP"] = PRIVATE
+        with at.hq.daemon() as loop:
+            at.hq.drop("a.md", TASK)
+            task, review = reviewed(at, loop)
+        assert [(each.name, each.run) for each in at.forge.checks(review.head)] == [("hqd/word_count", True)]
+        assert comment_of(at, task)
+        assert at.server.app.issued
+        for secret in (at.server.app.issued[0], PRIVATE.splitlines()[1]):
+            grep = subprocess.run(["grep", "-rlaF", "--", secret, str(tmp_path)], capture_output=True, check=False)
+            assert grep.stdout == b""
 
 
 # -- what keeps a forge from being had --------------------------------------------------------------------------
