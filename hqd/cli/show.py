@@ -207,14 +207,15 @@ def what(record: Event) -> str:
 
 def _worth_telling(record: Record) -> bool:
     """Results with gates that are not all green."""
-    red = any(gate.status is not GateStatus.PASS for gate in record.gates)
+    red = any(gate.status is not GateStatus.PASS and not gate.hidden for gate in record.gates)
     return record.event is EventKind.FINISHED and (red or record.outcome is Outcome.FAILED)
 
 
 def _detail(record: Record) -> None:
     terminal.say()
     terminal.title(f"{record.step} attempt {record.attempt}: {what(record)[:120]}")
-    rows = [[gate.status.value, gate.level.value, gate.name, gate.message] for gate in record.gates]
+    shown = [gate for gate in record.gates if not gate.hidden]
+    rows = [[gate.status.value, gate.level.value, gate.name, gate.message] for gate in shown]
     terminal.rows(("GATE", "LEVEL", "NAME", "MESSAGE"), rows, indent=2)
     known = {gate.message for gate in record.gates}
     for finding in record.findings:
