@@ -191,6 +191,19 @@ def test_a_reviewer_whom_the_forge_does_not_know_keeps_nothing_from_people(at: F
     assert "The forge does not let hqd ask for the review of `tim`." in comment_of(at, task)
 
 
+def test_a_locked_conversation_keeps_the_work_from_nobody(at: Forged) -> None:
+    """The refusal is of one pull request: no hold, no park."""
+    locked = {"message": "Unable to create comment because issue is locked"}
+    at.server.fail(method="POST", path="/comments$", times=99, status=403, body=locked)
+    with at.hq.daemon() as loop:
+        at.hq.drop("a.md", TASK)
+        task, _review = reviewed(at, loop)
+        at.hq.ask(loop, "drop", task.id)
+        settle(loop, lambda: at.pull.state == "closed" and not loop.outsides.busy)
+        assert "forge" not in loop.live.holds
+        assert any("locked" in note for note in at.hq.shown.notes)
+
+
 def test_a_forge_without_drafts_gets_a_plain_pull_request(at: Forged) -> None:
     at.forge.drafts_allowed = False
     with at.hq.daemon() as loop:

@@ -126,10 +126,17 @@ class ServerForge:
     def _tell(self, task: str, pull: Review, head: str, brief: Brief, wanted: Wanted) -> None:
         self._server.report(head, brief.checks)
         notes = [note for note in self._assign(pull, wanted) if note]
-        comment = "\n\n".join([brief.comment, *notes])
-        self._server.comment(pull.number, task, comment)
+        self._comment(pull.number, task, "\n\n".join([brief.comment, *notes]))
         if pull.draft:
             self._server.update_review(pull.number, draft=False)
+
+    def _comment(self, number: int, task: str, text: str) -> None:
+        """A conversation that is locked keeps the work from nobody."""
+        try:
+            self._server.comment(number, task, text)
+        except ForgeRefused as refused:
+            if refused.cause == "credentials":
+                raise
 
     def _assign(self, pull: Review, wanted: Wanted) -> list[str]:
         """Labels, reviewers, assignees; a line for each that the forge does not take."""

@@ -20,7 +20,7 @@ from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
 from hqd.daemon.forge import errands
 from hqd.daemon.forge.courier import Courier, Errand, Told
-from hqd.daemon.forge.faults import meaning
+from hqd.daemon.forge.faults import Meaning, meaning
 from hqd.daemon.forge.story import Story, read_story
 from hqd.daemon.landings import refused
 from hqd.daemon.live import Live
@@ -149,13 +149,13 @@ class Acting:
     def _heard(self, draft: Draft, told: Told, now: datetime) -> None:
         kind, fault = told.errand.key[0], told.fault
         what = meaning(fault) if fault is not None else None
-        if what is not None and what.holds:
+        if what is not None and _is_everybodys(told, what):
             self._hold(draft, what.failure, what.message, now)
         elif fault is None and self._shows_that_it_is_back(told, draft) and self._live is not None:
             self._live.lifting.add(FORGE)
         if kind == "merge":
             self._merged(draft, told, now)
-        elif fault is not None and (what is None or not what.holds):
+        elif fault is not None:
             self._note(f"{' '.join(told.errand.key)}: {fault.message}")
 
     def _shows_that_it_is_back(self, told: Told, draft: Draft) -> bool:
@@ -266,3 +266,9 @@ class Acting:
         if task.state is State.REVIEW or (task.state is State.ACTIVE and review and review.step == task.cursor.step):
             return None
         return read_story(task, None, self._history.tree(live.tip))
+
+
+def _is_everybodys(told: Told, what: Meaning) -> bool:
+    """Whether a refusal is of all that hqd wants there; a pull request may be locked, or gone, by itself."""
+    lost = isinstance(told.fault, ForgeRefused) and told.fault.cause == "credentials"
+    return what.holds and (lost or told.errand.key[0] == "merge")
