@@ -231,16 +231,18 @@ class Town:
 
     def _mended(self, path: str, output: Output, bad: frozenset[str]) -> bytes:
         """The file as it lands: on a page that others edit too, only our line; where bad, mended by a person."""
-        text = output.files[path].decode()
-        if path.startswith("docs/"):
-            place, line = _changed_line(output.text)
-            page = self.writer.main[path].decode().splitlines()
-            page[place] = line
-            text = "\n".join(page) + "\n"
         marks = [MARKS[fault] for fault in bad if MARKS.get(fault, "\0") in output.text]
+        if not path.startswith("docs/"):
+            text = output.files[path].decode()
+            for mark in marks:
+                text = text.replace(f"{mark}\n", "")
+            return (_reworded(text) if bad and not marks else text).encode()
+        place, line = _changed_line(output.text)
         for mark in marks:
-            text = text.replace(f"{mark}\n", "").replace(f" {mark}", "")
-        return (_reworded(text, output) if bad and not marks else text).encode()
+            line = line.replace(f" {mark}", "")
+        page = self.writer.main[path].decode().splitlines()
+        page[place] = f"In other words: {line[:20]}" if bad and not marks else line
+        return "\n".join(page).encode() + b"\n"
 
     def _refuse(self, task: Task, playbook: str, words: str) -> Iterator[Any]:
         rng, who = self.rng, self.rng.choice(PEOPLE)
@@ -327,11 +329,10 @@ def _own_line(path: str, output: Output, lines: list[str]) -> int:
     return _changed_line(output.text)[0] if path.startswith("docs/") else min(3, len(lines) - 1)
 
 
-def _reworded(text: str, output: Output) -> str:
+def _reworded(text: str) -> str:
     """A person's other words for one line of ours."""
     lines = text.splitlines()
-    place = _changed_line(output.text)[0] if output.text.startswith("Changed line ") else 2
-    lines[place] = "In the words of a person."
+    lines[2] = "In the words of a person."
     return "\n".join(lines) + "\n"
 
 

@@ -7,10 +7,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from hqd.adapters.objects import Objects
+from hqd.core.cases import cases as core_cases
 from hqd.core.clusters import Origin, clusters
 from hqd.core.labels import Contents, label
 from hqd.core.touched import touched
-from hqd.model.corpus import Case, Label, Past
+from hqd.model.corpus import Case, Past
 
 MOST_BYTES = 1 << 20
 """Longer files are not compared line by line."""
@@ -18,55 +19,11 @@ MOST_BYTES = 1 << 20
 
 def cases(objects: Objects, past: Past, tasks: Mapping[str, str], days: float) -> tuple[list[Case], dict[str, Any]]:
     """Every output with its label, in order, and counts of labels by source. `tasks`: task -> blob of its file."""
-    found: list[Case] = []
-    enforced: set[str] = set()
-    group = clusters(_origins(past, tasks))
-    for event, verdict, seen, red, stopping in label(past, _contents(objects), days):
-        enforced.update(stopping)
-        found.append(
-            Case(
-                event.task,
-                event.n,
-                event.step or "",
-                event.attempt or 0,
-                event.order,
-                event.commit,
-                event.at,
-                event.playbook,
-                event.agent,
-                event.model,
-                event.outcome or "",
-                event.failure,
-                event.output or "",
-                event.output_blob or "",
-                group[event.task],
-                verdict.label,
-                verdict.source,
-                verdict.reason,
-                verdict.order,
-                verdict.at,
-                verdict.size,
-                seen,
-                event.cost,
-                event.pin,
-                corrected=verdict.became,
-                red=",".join(red),
-            )
-        )
-    _corrections(found)
+    labels = label(past, _contents(objects), days)
+    found = core_cases(labels, clusters(_origins(past, tasks)))
     counts = Counter(f"{case.label.value}:{case.source}" for case in found)
-    return found, {"days": days, "labels": dict(sorted(counts.items())), "enforced": sorted(enforced)}
-
-
-def _corrections(found: list[Case]) -> None:
-    """What a person took in place of a rejected output: the next one of the same step that was accepted."""
-    taken: dict[tuple[str, str], str] = {}
-    for place in range(len(found) - 1, -1, -1):
-        case = found[place]
-        if case.label in (Label.ACCEPTED, Label.EDITED):
-            taken[case.task, case.step] = case.corrected or case.blob
-        elif case.label is Label.REJECTED and (case.task, case.step) in taken:
-            found[place] = case._replace(corrected=taken[case.task, case.step])
+    enforced = sorted({version for each in labels for version in each.enforced})
+    return found, {"days": days, "labels": dict(sorted(counts.items())), "enforced": enforced}
 
 
 def _origins(past: Past, tasks: Mapping[str, str]) -> dict[str, Origin]:
