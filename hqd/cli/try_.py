@@ -26,7 +26,10 @@ from hqd.cli.faults import check, faults
 from hqd.cli.finding import Told, ended, told
 from hqd.cli.reading import View, view
 from hqd.cli.show import facts, last_outputs, what
+from hqd.cli.try_repos import stand_in
 from hqd.codec import layout
+from hqd.codec.playbook import read_playbook
+from hqd.codec.task import read_task
 from hqd.daemon.lifecycle import Life
 from hqd.daemon.sd_notify import Notifier
 from hqd.errors import EXIT_FAILURE, EXIT_OK, EXIT_TEMPORARY, Misconfigured, Usage
@@ -62,6 +65,7 @@ def try_(call: Call, trial: Trial, *, keep: bool, as_json: bool) -> int:
         with _folder(keep) as folder:
             root = clone(repo, folder / "hq", call)
             settings = _settings(root, trial, repo)
+            stand_in(settings, _wanted(root, trial, data), folder / "repos", repo, call.env)
             (root / layout.SETTINGS).write_text(tomli_w.dumps(settings), "utf-8")
             if trial.replay is not None:
                 shutil.copyfile(call.cwd / trial.replay, root / ANSWERS)
@@ -168,6 +172,15 @@ def _settings(root: Path, trial: Trial, repo: GitRepository) -> dict[str, Any]:
     settings.setdefault("hq", {})["sparse"] = "off"
     settings["hq"].pop("hosts", None)
     return settings
+
+
+def _wanted(root: Path, trial: Trial, data: bytes) -> frozenset[str]:
+    """The target repositories that the trial may work on: the task's, the playbook's."""
+    document = read_task(data, trial.file.name).document
+    path = root / layout.PLAYBOOKS / f"{trial.playbook}.toml"
+    playbook = read_playbook(path.read_bytes(), path.name).playbook if path.is_file() else None
+    named = (document.header.repo if document is not None else None, playbook.repo if playbook is not None else None)
+    return frozenset(name for name in named if name is not None)
 
 
 def _clear(root: Path) -> None:
