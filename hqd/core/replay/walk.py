@@ -177,7 +177,7 @@ class _Walk:
             if why:
                 self.found.asked = self._difference(event, words(other), why, other, new_rules)
         self.found.same += 1
-        return _as_decided(event, other, new_rules)
+        return _as_decided(event, moved, other, new_rules)
 
     def _asked_otherwise(self, event: Event, old_rules: Rules, new_rules: Rules) -> str:
         """Why the agent would have been asked something else; empty: it would have been asked the very same."""
@@ -214,6 +214,10 @@ class _Walk:
             return False
         self.found.rerun += again.rerun
         self.found.unjudged.update(again.unjudged)
+        if event.audited and again.event.outcome is Outcome.PASSED:
+            why = "it passes, so that nobody is asked whether its gates were right"
+            self.found.differs = self._difference(event, f"{event.step} passed", why, None, new_rules)
+            return False
         self._happen(event, again.event)
         return True
 
@@ -319,11 +323,12 @@ def _claimed(move: ClaimStep, task: Task, rules: Rules) -> tuple[str, str, str, 
     return playbook.name, move.step, move.mode, move.agent or playbook.step(move.step).agent
 
 
-def _as_decided(event: Event, move: Move, rules: Rules) -> Event:
-    """The recorded event with what the other rules would have written into it."""
+def _as_decided(event: Event, was: Move, move: Move, rules: Rules) -> Event:
+    """The recorded event with what the other rules would have written into it; where they say the same, as it is."""
     if isinstance(move, ClaimStep):
-        return event.model_copy(update={"rung": move.rung, "ladder": move.ladder, "pin": rules.pin})
-    if isinstance(move, GoTo):
+        rungs = {} if move == was else {"rung": move.rung, "ladder": move.ladder}
+        return event.model_copy(update={**rungs, "pin": rules.pin})
+    if isinstance(move, GoTo) and move != was:
         return event.model_copy(update={"route": move.key, "findings": move.findings, "items": move.stale})
     return event
 
