@@ -24,7 +24,11 @@ from hqd.model.remote import Pushed, PushOutcome, RefUpdate
 from hqd.ports import Remote
 
 CONTENDED = 60.0
-"""Seconds for which a lost race makes this host leave the others a gap after each of its own wins."""
+"""Seconds for which another host's commit, or a lost race, makes this host leave longer gaps after its wins."""
+GAP, LONG_GAP = (0.5, 1.5), (1.5, 3.5)
+"""The gap after a win, in times of what the push took, drawn between the two. A loser has to fetch, follow and decide
+before it tries again, so without a gap whoever wins goes on winning; and nothing tells a winner of losers."""
+LONGEST_GAP = 2.0
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0
 
 
@@ -53,8 +57,9 @@ class SharedLedger:
         self._shared = shared
         self.onto, self.saw, self.won, self.missed = onto, saw, won, missed
         self._sleep = sleep
-        self._lost = -CONTENDED
-        self._took = 0.0
+        self._shared_at = time.monotonic()  # when another host was last known to be there
+        self._own = ""
+        self._gap_until = 0.0
         self._faults = 0
         self._closed_until = 0.0
         self.wins = self.losses = 0
@@ -66,11 +71,10 @@ class SharedLedger:
         """Also raises RepositoryBusy with the cause `origin`."""
         if not transitions or not self._shared():
             return self._ledger.append(base, transitions)
-        ids = self._ledger.append(base, transitions, permit=lambda made: self._win(base, made, transitions))
-        if time.monotonic() - self._lost < CONTENDED:
-            # the loser has to fetch and decide anew, so it would lose again and again
-            self._sleep(self._took * random.uniform(0.5, 2.5))  # noqa: S311
-        return ids
+        if base != self._own:
+            self._shared_at = time.monotonic()
+        self._sleep(max(0.0, self._gap_until - time.monotonic()))
+        return self._ledger.append(base, transitions, permit=lambda made: self._win(base, made, transitions))
 
     def _win(self, base: str, made: Sequence[str], transitions: Sequence[Transition]) -> None:
         """Pushes the batch; returns if origin has taken it."""
@@ -91,15 +95,18 @@ class SharedLedger:
             tip = self._remote.fetch().get(self._repo.ref) if main.outcome is PushOutcome.MOVED else None
         except HqdError as fault:
             raise self._closed(fault) from fault
-        self._took = time.monotonic() - began
         self._judge(main, base, tip)
         self._faults = 0
         self.wins += 1
+        self._own = made[-1]
+        now = time.monotonic()
+        least, most = LONG_GAP if now - self._shared_at < CONTENDED else GAP
+        self._gap_until = now + min(LONGEST_GAP, (now - began) * random.uniform(least, most))  # noqa: S311
         self.won(made[-1])
 
     def _judge(self, main: Pushed, base: str, tip: str | None) -> None:
         if main.outcome is PushOutcome.MOVED:
-            self._lost = time.monotonic()
+            self._shared_at = time.monotonic()
             self.losses += 1
             if tip is not None:
                 self.saw(tip)
