@@ -139,6 +139,8 @@ class Objects:
             kept = self._roots.get(commit)
             if kept is not None:
                 return kept
+            if commit in self._trees:
+                return commit
             found = self.find(commit)
             if found is None or found[1] not in ("commit", "tree"):
                 raise KeyError(commit)

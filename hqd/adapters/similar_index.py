@@ -28,12 +28,21 @@ from hqd.model.task import State
 from hqd.ports import Accepted, History, Tree
 
 GROUP = "hqd.retrieval"
-SCHEMA = 1
+SCHEMA = 2
+TOKENIZER = "tokenize = 'porter unicode61'"
 
 Reranker = Callable[[str, Sequence[str]], Sequence[float]]
 
+MOST_WORDS = 400
+"""Words of a task that are considered: the longest."""
+
 MOST_TERMS = 24
-"""Words of a task that are looked for: the longest, which tell most."""
+"""Words that are looked for: the rarest, which tell most."""
+
+LEAST_TERMS = 4
+MOST_LOOKED_AT = 20_000
+"""Places where words stand that one question looks at, once it has `LEAST_TERMS`: words that stand everywhere rank
+nothing, and take all the time."""
 
 MOST_CHARS = 200_000
 """Characters of an output that are indexed."""
@@ -47,6 +56,7 @@ CREATE TABLE outputs (id INTEGER PRIMARY KEY, task TEXT, day TEXT, playbook TEXT
 CREATE INDEX outputs_of ON outputs (playbook, step);
 CREATE INDEX outputs_on ON outputs (day);
 CREATE VIRTUAL TABLE words USING fts5 (text, tokenize = 'porter unicode61');
+CREATE VIRTUAL TABLE words_forms USING fts5vocab (words, 'row');
 """
 
 
@@ -63,6 +73,8 @@ class SimilarIndex:
         self._history = history
         self._plugins = plugins
         self._lock = threading.Lock()
+        self._of: str | None = None  # done/ that words were counted in
+        self._known: dict[str, int] = {}
         self._found: OrderedDict[tuple[object, ...], tuple[Accepted, ...]] = OrderedDict()
 
     def find(self, tree: Tree, playbook: str, step: str, query: str, most: int) -> tuple[Accepted, ...]:
@@ -85,11 +97,12 @@ class SimilarIndex:
         return ()
 
     def _find(self, tree: Tree, playbook: str, step: str, query: str, most: int) -> tuple[Accepted, ...]:
-        terms = _terms(query)
+        words = _words(query)
         wanted = max(most, _RANKED_ANEW) if self._plugins else most
         with self._open() as database:
             self._follow(database, tree)
-            if not terms or most <= 0:
+            terms = _telling(self._counts(database, tree, words)) if most > 0 else []
+            if not terms:
                 return ()
             rows = database.execute(
                 "SELECT outputs.task, outputs.blob, -bm25(words), outputs.id FROM words"
@@ -110,6 +123,17 @@ class SimilarIndex:
             pairs = sorted(zip(ranked, found, strict=True), key=lambda pair: (-pair[0], pair[1][0]))
             found = [(task, blob, _short(float(score))) for score, (task, blob, _old) in pairs]
         return tuple(Accepted(*each) for each in found[:most])
+
+    def _counts(self, database: sqlite3.Connection, tree: Tree, words: Sequence[str]) -> dict[str, int]:
+        """In how many outputs each word stands, those of this very tree; what was counted for it is kept."""
+        done = tree.entry(layout.STATE_FOLDERS[State.DONE])
+        if done is None or self._of != done.id:
+            self._of, self._known = done.id if done is not None else None, {}
+        new = [word for word in words if word not in self._known]
+        if new:
+            found = _counted(database, new)
+            self._known.update((word, found.get(word, 0)) for word in new)
+        return {word: self._known[word] for word in words if self._known[word]}
 
     def _ranked(self, query: str, texts: Sequence[str]) -> list[float] | None:
         for load in self._plugins if texts else ():
@@ -174,10 +198,17 @@ class SimilarIndex:
         indexed = {row[0] for row in database.execute("SELECT DISTINCT task FROM outputs WHERE day = ?", (day,))}
         for task in indexed - ended:
             self._forget(database, day, task)
+        number = database.execute("SELECT COALESCE(MAX(id), 0) FROM outputs").fetchone()[0]
+        rows, texts = [], []
         for task, playbook, outputs in self._outputs(tree, sorted(ended - indexed)):
             for step, ref in sorted(outputs.items()):
-                if not ref.stale:
-                    self._add(database, (task, day, playbook, step, ref.blob))
+                text = self._text_of(ref)
+                if text is not None:
+                    number += 1
+                    rows.append((number, task, day, playbook, step, ref.blob))
+                    texts.append((number, text))
+        database.executemany("INSERT INTO outputs VALUES (?, ?, ?, ?, ?, ?)", rows)
+        database.executemany("INSERT INTO words (rowid, text) VALUES (?, ?)", texts)
 
     def _forget(self, database: sqlite3.Connection, day: str, task: str | None) -> None:
         ids = database.execute("SELECT id FROM outputs WHERE day = ? AND (? IS NULL OR task = ?)", (day, task, task))
@@ -187,14 +218,21 @@ class SimilarIndex:
 
     def _outputs(self, tree: Tree, tasks: Sequence[str]) -> list[tuple[str, str | None, Mapping[str, OutputRef]]]:
         """Task, playbook and outputs by step, with everything that is needed of them read ahead."""
-        folders = [tree.entry(layout.runs_folder(task)) for task in tasks]
-        self._ahead([entry.id for entry in folders if entry is not None])
-        newest = {task: path for task in tasks if (path := _newest(tree, task)) is not None}
-        self._ahead([entry.id for path in newest.values() if (entry := tree.entry(path)) is not None])
+        listed: dict[str, dict[str, str]] = {}  # folder of a day's runs -> task -> id of its folder
+        for folder in {layout.runs_folder(task).rpartition("/")[0] for task in tasks}:
+            listed[folder] = {entry.name: entry.id for entry in tree.entries(folder)}
+        folders = {task: listed[layout.runs_folder(task).rpartition("/")[0]].get(task) for task in tasks}
+        self._ahead([oid for oid in folders.values() if oid is not None])
+        newest: dict[str, tuple[str, str]] = {}
+        for task, oid in folders.items():
+            record = _newest(self._history.tree(oid)) if oid is not None else None
+            if record is not None:
+                newest[task] = record
+        self._ahead([blob for _name, blob in newest.values()])
         found: list[tuple[str, str | None, Mapping[str, OutputRef]]] = []
-        for task, path in newest.items():
-            with contextlib.suppress(UnreadableRecord):
-                found.append((task, *read_outputs(tree.read(path) or b"", path)))
+        for task, (name, blob) in newest.items():
+            with contextlib.suppress(UnreadableRecord, KeyError):
+                found.append((task, *read_outputs(self._history.blob(blob), f"{layout.runs_folder(task)}/{name}")))
         self._ahead([ref.blob for _task, _playbook, outputs in found for ref in outputs.values()])
         return found
 
@@ -202,24 +240,22 @@ class SimilarIndex:
         if isinstance(self._history, GitHistory):
             self._history.prefetch(ids)
 
-    def _add(self, database: sqlite3.Connection, row: tuple[str | None, ...]) -> None:
-        """One output: task, day, playbook, step, blob."""
+    def _text_of(self, ref: OutputRef) -> str | None:
+        """What is indexed of an output; None for one that is stale or redacted."""
+        if ref.stale:
+            return None
         try:
-            text = self._history.blob(str(row[-1])).decode("utf-8", "replace")[:MOST_CHARS]
+            return self._history.blob(ref.blob).decode("utf-8", "replace")[:MOST_CHARS]
         except KeyError:
-            return  # redacted
-        sql = "INSERT INTO outputs (task, day, playbook, step, blob) VALUES (?, ?, ?, ?, ?)"
-        number = database.execute(sql, row).lastrowid
-        database.execute("INSERT INTO words (rowid, text) VALUES (?, ?)", (number, text))
+            return None
 
 
-def _newest(tree: Tree, task: str) -> str | None:
-    """The path of a task's newest record; None where it has none."""
-    folder = layout.runs_folder(task)
+def _newest(folder: Tree) -> tuple[str, str] | None:
+    """Name and blob of a task's newest record; None where it has none. `folder`: of its records."""
     numbered = [
-        (n, entry.name) for entry in tree.entries(folder) if (n := layout.record_number(entry.name)) is not None
+        (n, entry.name, entry.id) for entry in folder.entries("") if (n := layout.record_number(entry.name)) is not None
     ]
-    return f"{folder}/{max(numbered)[1]}" if numbered else None
+    return max(numbered)[1:] if numbered else None
 
 
 def _days(tree: Tree, folder: str, depth: int) -> Iterator[tuple[str, str]]:
@@ -241,6 +277,35 @@ def _short(score: float) -> float:
     return float(f"{score:.6g}")
 
 
-def _terms(query: str) -> list[str]:
-    words = sorted({word.lower() for word in _WORD.findall(query[:MOST_CHARS])}, key=lambda word: (-len(word), word))
-    return words[:MOST_TERMS]
+def _words(query: str) -> list[str]:
+    """The words of a query, each once, the longest first."""
+    words = {word.lower() for word in _WORD.findall(query[:MOST_CHARS])}
+    return sorted(words, key=lambda word: (-len(word), word))[:MOST_WORDS]
+
+
+def _counted(database: sqlite3.Connection, words: Sequence[str]) -> dict[str, int]:
+    """In how many outputs each word stands; words that stand in none are not named.
+
+    Which form of a word is in the index, only its own tokenizer knows: it is asked.
+    """
+    database.execute(f"CREATE VIRTUAL TABLE temp.asked USING fts5 (text, {TOKENIZER})")
+    database.execute("CREATE VIRTUAL TABLE temp.forms USING fts5vocab (temp, 'asked', 'instance')")
+    database.executemany("INSERT INTO temp.asked (rowid, text) VALUES (?, ?)", enumerate(words, start=1))
+    rows = database.execute(
+        "SELECT temp.forms.doc, words_forms.doc FROM temp.forms JOIN words_forms ON words_forms.term = temp.forms.term"
+    ).fetchall()
+    database.execute("DROP TABLE temp.forms")
+    database.execute("DROP TABLE temp.asked")
+    return {words[place - 1]: outputs for place, outputs in rows}
+
+
+def _telling(counts: Mapping[str, int]) -> list[str]:
+    """The words that tell documents apart: the rarest among all outputs, as far as looking them up stays quick."""
+    chosen: list[str] = []
+    looked_at = 0
+    for word, outputs in sorted(counts.items(), key=lambda pair: (pair[1], pair[0])):
+        if len(chosen) >= MOST_TERMS or (len(chosen) >= LEAST_TERMS and looked_at + outputs > MOST_LOOKED_AT):
+            break
+        chosen.append(word)
+        looked_at += outputs
+    return chosen

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -15,6 +16,8 @@ from pydantic import BaseModel, ValidationError
 from hqd.errors import Misconfigured
 from hqd.model.record import RECORD_VERSION, OutputRef, Record
 
+_TABLE = re.compile(r"\[cursor(?:\.outputs\.([A-Za-z0-9_-]+))?\]")
+_PAIR = re.compile(r'([a-z_]+) = (?:"([^"\\]*)"|(0|[1-9][0-9]*)|(true|false))')
 _EMPTY: tuple[Any, ...] = (None, (), [], {})
 
 
@@ -42,16 +45,9 @@ def read_outputs(data: bytes, path: str = "record") -> tuple[str | None, dict[st
     What `write_record` writes has each table begin on a line of its own, and no line end inside a text. Raises
     UnreadableRecord.
     """
-    kept: list[str] = []
-    table = ""
     try:
-        for line in data.decode("utf-8").splitlines():
-            if line.startswith("["):
-                table = line
-            wanted = table == "[cursor]" and line.startswith(("[cursor]", "playbook = "))
-            if wanted or table.startswith("[cursor.outputs") or (not table and line.startswith("v = ")):
-                kept.append(line)
-        raw = tomllib.loads("\n".join(kept))
+        kept = _of_outputs("\n" + data.decode("utf-8"))
+        raw = _plainly(kept) or tomllib.loads("\n".join(kept))
         if raw.get("v") != RECORD_VERSION:
             record = read_record(data, path)
             return record.cursor.playbook, record.cursor.outputs
@@ -60,6 +56,40 @@ def read_outputs(data: bytes, path: str = "record") -> tuple[str | None, dict[st
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError, AttributeError) as error:
         raise UnreadableRecord(f"{path}: not a record: {error}", remedy=_RESTORE) from error
     return cursor.get("playbook"), outputs
+
+
+def _of_outputs(text: str) -> list[str]:
+    """The lines of a record that say its version, its playbook and its outputs."""
+    end = text.find("\n[")
+    found = [line for line in text[: end if end >= 0 else None].splitlines() if line.startswith("v = ")]
+    at = text.find("\n[cursor]")
+    if at >= 0:
+        end = text.find("\n[", at + 1)
+        table = text[at + 1 : end if end >= 0 else None].splitlines()
+        found += [line for line in table if line.startswith(("[cursor]", "playbook = "))]
+    at = text.find("\n[cursor.outputs")
+    while at >= 0:
+        end = text.find("\n[", at + 1)
+        found += text[at + 1 : end if end >= 0 else None].splitlines()
+        at = text.find("\n[cursor.outputs", at + 1)
+    return found
+
+
+def _plainly(lines: Sequence[str]) -> dict[str, Any] | None:
+    """What plain lines say, some ten times as fast as TOML's own reader; None where one of them is not plain."""
+    cursor: dict[str, Any] = {"outputs": {}}
+    raw: dict[str, Any] = {"cursor": cursor}
+    at = raw
+    for line in lines:
+        table, pair = _TABLE.fullmatch(line), _PAIR.fullmatch(line)
+        if table is not None:
+            at = cursor["outputs"].setdefault(table[1], {}) if table[1] else cursor
+        elif pair is not None:
+            name, text, number, _flag = pair.groups()
+            at[name] = text if text is not None else int(number) if number is not None else line.endswith("true")
+        elif line:
+            return None
+    return raw
 
 
 def record_of(raw: Mapping[str, Any], path: str = "record") -> Record:
