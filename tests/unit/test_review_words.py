@@ -34,7 +34,13 @@ from hqd.model.task import State
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 HEAD, OLD, THEIRS = "a" * 40, "b" * 40, "c" * 40
-RIGHTS = {"tim": Permission.WRITE, "ann": Permission.ADMIN, "eve": Permission.READ, "ci[bot]": Permission.WRITE}
+RIGHTS = {
+    "tim": Permission.WRITE,
+    "ann": Permission.ADMIN,
+    "eve": Permission.READ,
+    "ci[bot]": Permission.WRITE,
+    "hqd-bot": Permission.WRITE,
+}
 TERMS = Terms(land="on_merge", to="write", base="main", debounce=timedelta(seconds=10), grace=timedelta(minutes=10))
 
 
