@@ -26,6 +26,7 @@ from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.check import summary
 from hqd.cli.doctor_forge import forge_rights
+from hqd.cli.doctor_origin import origin_found
 from hqd.cli.edits import FolderReader, edits
 from hqd.cli.faults import check
 from hqd.cli.reading import View
@@ -290,8 +291,12 @@ def _agents(call: Call, repo: GitRepository, *, ask_agents: bool) -> Iterator[Ch
     for name, agent in settings.agents.items():
         yield _agent(name, agent, repo.root, call, found)
     yield from _credentials(settings, found)
-    with terminal.spinner("asking the forge"):
+    with terminal.spinner("asking origin and the forge"):
+        of_origin = list(origin_found(repo, settings, found))
         tried = list(forge_rights(repo, settings, found))
+    for one in of_origin:
+        level = OK if one.ok in (True, None) else FAIL
+        yield Check("origin", level, terminal.cut(one.said, 300), one.remedy)
     for each in tried:
         name = each.name if each.name == "forge" else f"forge: {each.name}"
         yield Check(name, OK if each.good else FAIL, terminal.cut(each.found, 300), each.remedy)
@@ -330,6 +335,7 @@ def _credentials(settings: Settings, found: EnvironmentSecrets) -> Iterator[Chec
         value
         for value in (
             settings.forge.token,
+            settings.hq.token,
             settings.forge.app_key,
             settings.webhook.secret if settings.webhook else None,
         )

@@ -28,14 +28,16 @@ def forge_rights(repo: GitRepository, settings: Settings, found: EnvironmentSecr
             yield Right("forge", False, "there is no remote `origin` to push branches to", "git remote add origin URL")
             return
         branch = f"hqd/doctor-{secrets.token_hex(4)}"
-        yield from rights(forge.kind, forge.repo, server, remote, settings.hq.branch, branch, lambda: _commit(repo))
+        yield from rights(
+            forge.kind, forge.repo, server, remote, settings.hq.branch, branch, lambda: commit_without_files(repo)
+        )
     except HqdError as fault:
         yield Right("forge", False, fault.message, fault.remedy)
     finally:
         forges.close()
 
 
-def _commit(repo: GitRepository) -> str:
+def commit_without_files(repo: GitRepository) -> str:
     """A commit without files and parents, which no ref names."""
     tree = repo.git.quick("mktree", stdin=b"").text
     who = {f"GIT_{role}_{what}": "hqd" for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

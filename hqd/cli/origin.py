@@ -27,7 +27,7 @@ def origin_facts(repo: GitRepository) -> dict[str, Any] | None:
         "url": said.get("url"),
         "ahead": ahead,
         "behind": behind,
-        "since": _oldest(repo, there) if ahead else None,
+        "since": _oldest(repo, there) if ahead and there is not None else None,
         "fetched": said.get("fetched"),
         "trouble": said.get("trouble"),
         "message": said.get("message") or "",
