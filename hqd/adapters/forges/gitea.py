@@ -13,36 +13,32 @@ from hqd.adapters.forges import gitea_words as words
 from hqd.adapters.forges import marker as marks
 from hqd.adapters.forges.http import ForgeHttp, Params
 from hqd.adapters.forges.merging import merged
+from hqd.adapters.forges.served import Served
 from hqd.errors import ForgeRefused, Misconfigured
 from hqd.model.review import (
+    Account,
     Check,
     ItemKind,
     MergeStyle,
     Permission,
-    RateState,
     Review,
     ReviewItem,
     ReviewRequest,
 )
 
-_PAGE = 50  # Gitea's own most
 _COLOUR = "#5319e7"
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class GiteaForge:
+class GiteaForge(Served):
     """Port RemoteForge. `repo`: `owner/name`. A draft is a title that begins with `WIP:`."""
+
+    PAGE = ("limit", 50)  # Gitea's own most
 
     def __init__(self, http: ForgeHttp, repo: str) -> None:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
             raise ForgeRefused("missing", f"no repository: {repo!r}", remedy="write `repo` as owner/name")
-        self._http, self._at = http, f"/repos/{repo}"
-        self._me: str | None = None
-
-    def login(self) -> str:
-        if self._me is None:
-            self._me = str(self._http.get("/user").data["login"])
-        return self._me
+        super().__init__(http, f"/repos/{repo}")
 
     def open_review(self, wanted: ReviewRequest) -> Review:
         there = self._open_one(wanted.branch)
@@ -52,13 +48,7 @@ class GiteaForge:
             "title": words.titled(wanted.title, wanted.draft), "head": wanted.branch, "base": wanted.base,
             "body": marks.fitting(wanted.body),
         }  # fmt: skip
-        try:
-            return self._http.create(f"{self._at}/pulls", body, lambda: self._open_one(wanted.branch), words.review)
-        except ForgeRefused as refused:
-            there = self._open_one(wanted.branch) if refused.cause == "conflict" else None
-            if there is None:
-                raise
-            return there
+        return self._opened_once(f"{self._at}/pulls", body, lambda: self._open_one(wanted.branch), words.review)
 
     def find_review(self, branch: str) -> Review | None:
         return self._open_one(branch) or next(self._of_branch(branch, "closed"), None)
@@ -129,27 +119,8 @@ class GiteaForge:
         made = {"name": name, "color": _COLOUR}
         return self._http.create(f"{self._at}/labels", made, there, lambda row: int(row["id"]))
 
-    def comment(self, number: int, marker: str, body: str) -> str:
-        text = marks.body_of(marker, body)
-        there = self._marked(number, marker)
-        if there is None:
-            made = self._http.create(
-                f"{self._at}/issues/{number}/comments", {"body": text},
-                lambda: self._marked(number, marker), lambda said: marks.Comment(str(said["id"]), text, mine=True),
-            )  # fmt: skip
-            return f"comment-{made.id}"
-        if there.body != text:
-            self._http.write("PATCH", f"{self._at}/issues/comments/{there.id}", {"body": text})
-        return f"comment-{there.id}"
-
-    def _marked(self, number: int, marker: str) -> marks.Comment | None:
-        me = self.login()
-        rows = self._list(f"/issues/{number}/comments")
-        mine = (
-            marks.Comment(str(said["id"]), said.get("body") or "", words.account(said.get("user")).login == me)
-            for said in rows
-        )
-        return marks.marked(mine, marker)
+    def _author(self, said: Any) -> Account:
+        return words.account(said.get("user"))
 
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
         after: Params = {} if since is None else {"since": since.strftime(_ISO)}
@@ -194,28 +165,7 @@ class GiteaForge:
         return self._patch(number, {"state": "open"})
 
     def delete_branch(self, branch: str, head: str) -> bool:
-        at = f"{self._at}/branches/{quote(branch)}"
-        there = self._http.find(at)
-        if there is None:
-            return True
-        if there.data["commit"]["id"] != head:
-            return False
-        try:
-            self._http.write("DELETE", at)
-        except ForgeRefused as refused:
-            if refused.cause != "missing":
-                raise
-        return True
-
-    def rate(self) -> RateState:
-        return self._http.rate()
-
-    def disconnect(self) -> None:
-        """Closes connections; the next call opens new ones."""
-        self._http.close()
-
-    def _list(self, path: str, query: Params | None = None) -> Iterator[Any]:
-        return self._http.pages(self._at + path, {"limit": _PAGE, **(query or {})})
+        return self._gone(f"{self._at}/branches/{quote(branch)}", head)
 
 
 def connect(token: Callable[[], str | None], repo: str, api_url: str | None = None, **options: Any) -> GiteaForge:

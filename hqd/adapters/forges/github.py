@@ -13,15 +13,16 @@ from hqd.adapters.forges import github_words as words
 from hqd.adapters.forges import marker as marks
 from hqd.adapters.forges.http import ForgeHttp, Params, Patience
 from hqd.adapters.forges.merging import merged
+from hqd.adapters.forges.served import Served
 from hqd.adapters.forges.verdict import SECONDARY
 from hqd.errors import ForgeRefused, ForgeUnavailable
 from hqd.model.review import (
+    Account,
     Check,
     CheckStatus,
     ItemKind,
     MergeStyle,
     Permission,
-    RateState,
     Review,
     ReviewItem,
     ReviewRequest,
@@ -33,14 +34,13 @@ HEADERS = {"Accept": "application/vnd.github+json", "X-GitHub-Api-Version": "202
 PATIENCE = Patience(spacing=1.0)
 """GitHub asks for a second between two writes; less than that meets its secondary limit. A server of one's own has
 no such limit unless its operator sets one."""
-_PAGE = 100
 _SUMMARY = 140  # characters of a commit status
 _READY = "mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { clientMutationId } }"
 _DRAFT = "mutation($id: ID!) { convertPullRequestToDraft(input: {pullRequestId: $id}) { clientMutationId } }"
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
-class GitHubForge:
+class GitHubForge(Served):
     """Port RemoteForge. `repo`: `owner/name`. `check_runs`: with a GitHub App's token; GitHub allows no others.
 
     `login`: asked whose the token is, where `/user` does not tell: an App is `NAME[bot]`.
@@ -51,13 +51,12 @@ class GitHubForge:
     ) -> None:
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
             raise ForgeRefused("missing", f"no repository of GitHub: {repo!r}", remedy="write `repo` as owner/name")
-        self._http, self._owner, self._at, self._check_runs = http, repo.partition("/")[0], f"/repos/{repo}", check_runs
-        self._whose, self._me = login, ""
+        super().__init__(http, f"/repos/{repo}")
+        self._owner, self._check_runs = repo.partition("/")[0], check_runs
+        self._whose = login
 
-    def login(self) -> str:
-        if not self._me:
-            self._me = self._whose() if self._whose is not None else str(self._http.get("/user").data["login"])
-        return self._me
+    def _whoami(self) -> str:
+        return self._whose() if self._whose is not None else super()._whoami()
 
     def open_review(self, wanted: ReviewRequest) -> Review:
         there = self._open_one(wanted.branch)
@@ -143,7 +142,7 @@ class GitHubForge:
         if labels:
             self._http.write("POST", f"{issue}/labels", {"labels": list(labels)})
         for label in without:
-            self._remove(f"{issue}/labels/{quote(label, safe='')}")
+            self._without("DELETE", f"{issue}/labels/{quote(label, safe='')}")
         if assignees:
             self._http.write("POST", f"{issue}/assignees", {"assignees": list(assignees)})
         if reviewers:
@@ -152,27 +151,8 @@ class GitHubForge:
             asked = {"reviewers": people, "team_reviewers": teams}
             self._http.write("POST", f"{pull}/requested_reviewers", {key: who for key, who in asked.items() if who})
 
-    def comment(self, number: int, marker: str, body: str) -> str:
-        text = marks.body_of(marker, body)
-        there = self._marked(number, marker)
-        if there is None:
-            made = self._http.create(
-                f"{self._at}/issues/{number}/comments", {"body": text},
-                lambda: self._marked(number, marker), lambda said: marks.Comment(str(said["id"]), text, mine=True),
-            )  # fmt: skip
-            return f"comment-{made.id}"
-        if there.body != text:
-            self._http.write("PATCH", f"{self._at}/issues/comments/{there.id}", {"body": text})
-        return f"comment-{there.id}"
-
-    def _marked(self, number: int, marker: str) -> marks.Comment | None:
-        me = self.login()
-        rows = self._list(f"/issues/{number}/comments")
-        mine = (
-            marks.Comment(str(said["id"]), said.get("body") or "", mine=words.account(said.get("user")).login == me)
-            for said in rows
-        )
-        return marks.marked(mine, marker)
+    def _author(self, said: Any) -> Account:
+        return words.account(said.get("user"))
 
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
         after: Params = {} if since is None else {"since": since.strftime(_ISO)}
@@ -241,28 +221,11 @@ class GitHubForge:
                 raise
         return True
 
-    def rate(self) -> RateState:
-        return self._http.rate()
-
-    def disconnect(self) -> None:
-        """Closes connections; the next call opens new ones."""
-        self._http.close()
-
     def _pull(self, number: int) -> Any:
         return self._http.get(f"{self._at}/pulls/{number}").data
 
     def _patch(self, number: int, changes: dict[str, Any]) -> Any:
         return self._http.write("PATCH", f"{self._at}/pulls/{number}", changes).data
-
-    def _remove(self, path: str) -> None:
-        try:
-            self._http.write("DELETE", path)
-        except ForgeRefused as refused:
-            if refused.cause != "missing":
-                raise
-
-    def _list(self, path: str, query: Params | None = None, rows: str = "") -> Iterator[Any]:
-        return self._http.pages(self._at + path, {"per_page": _PAGE, **(query or {})}, rows)
 
     def _graphql(self, query: str, variables: dict[str, Any]) -> Any:
         """GraphQL answers 200 with `errors`; on a server of one's own it is beside `/api/v3`."""

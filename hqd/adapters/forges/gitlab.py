@@ -11,37 +11,33 @@ from hqd.adapters.forges import gitlab_words as words
 from hqd.adapters.forges import marker as marks
 from hqd.adapters.forges.http import ForgeHttp, Params
 from hqd.adapters.forges.merging import merged
+from hqd.adapters.forges.served import Served
 from hqd.errors import ForgeRefused
 from hqd.model.review import (
+    Account,
     Check,
     MergeStyle,
     Permission,
-    RateState,
     Review,
     ReviewItem,
     ReviewRequest,
 )
 
 API = "https://gitlab.com/api/v4"
-_PAGE = 100
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 _LINEAR = {"ff", "rebase_merge"}
 """Merge methods of a project under which a merge is a rebase; GitLab lets the project choose, not the merge."""
 
 
-class GitLabForge:
+class GitLabForge(Served):
     """Port RemoteForge. `repo`: the project's path, `group/sub/name`. A pull request is a merge request."""
+
+    LOGIN, EDIT, COMMENT = "username", "PUT", "note"
 
     def __init__(self, http: ForgeHttp, repo: str) -> None:
         if "/" not in repo.strip("/"):
             raise ForgeRefused("missing", f"no project of GitLab: {repo!r}", remedy="write `repo` as group/name")
-        self._http, self._at = http, f"/projects/{quote(repo.strip('/'), safe='')}"
-        self._me: str | None = None
-
-    def login(self) -> str:
-        if self._me is None:
-            self._me = str(self._http.get("/user").data["username"])
-        return self._me
+        super().__init__(http, f"/projects/{quote(repo.strip('/'), safe='')}")
 
     def open_review(self, wanted: ReviewRequest) -> Review:
         there = self._open_one(wanted.branch)
@@ -52,13 +48,7 @@ class GitLabForge:
             "target_branch": wanted.base, "description": marks.fitting(wanted.body), "remove_source_branch": False,
         }  # fmt: skip
         path = f"{self._at}/merge_requests"
-        try:
-            return self._http.create(path, body, lambda: self._open_one(wanted.branch), words.review)
-        except ForgeRefused as refused:
-            there = self._open_one(wanted.branch) if refused.cause == "conflict" else None
-            if there is None:
-                raise
-            return there
+        return self._opened_once(path, body, lambda: self._open_one(wanted.branch), words.review)
 
     def find_review(self, branch: str) -> Review | None:
         return self._open_one(branch) or next(self._of_branch(branch, "all"), None)
@@ -128,35 +118,23 @@ class GitLabForge:
         rows = self._http.get("/users", {"username": login}).data
         return next((int(row["id"]) for row in rows if row["username"].lower() == login.lower()), None)
 
-    def comment(self, number: int, marker: str, body: str) -> str:
-        text, notes = marks.body_of(marker, body), f"{self._mr(number)}/notes"
-        there = self._marked(number, marker)
-        if there is None:
-            made = self._http.create(
-                notes, {"body": text}, lambda: self._marked(number, marker),
-                lambda said: marks.Comment(str(said["id"]), text, mine=True),
-            )  # fmt: skip
-            return f"note-{made.id}"
-        if there.body != text:
-            self._http.write("PUT", f"{notes}/{there.id}", {"body": text})
-        return f"note-{there.id}"
-
-    def _marked(self, number: int, marker: str) -> marks.Comment | None:
-        me = self.login()
-        mine = (
-            marks.Comment(str(said["id"]), said.get("body") or "", words.account(said.get("author")).login == me)
-            for said in self._notes(number)
-        )
-        return marks.marked(mine, marker)
-
-    def _notes(self, number: int) -> Iterator[Any]:
+    def _said(self, number: int) -> Iterator[Any]:
         query: Params = {"sort": "asc", "order_by": "created_at"}
         return self._list(f"/merge_requests/{number}/notes", query)
+
+    def _author(self, said: Any) -> Account:
+        return words.account(said.get("author"))
+
+    def _comments_of(self, number: int) -> str:
+        return f"{self._mr(number)}/notes"
+
+    def _comment_at(self, number: int, identity: str) -> str:
+        return f"{self._mr(number)}/notes/{identity}"
 
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
         """GitLab filters notes by no time: all are read, conditionally."""
         url = self.review(number).url
-        told = (words.note(said, url) for said in self._notes(number))
+        told = (words.note(said, url) for said in self._said(number))
         found = (each for each in told if each is not None and (since is None or each.updated >= since))
         return tuple(sorted(found, key=lambda each: (each.at, each.id)))
 
@@ -197,31 +175,10 @@ class GitLabForge:
         return self._put(number, {"state_event": "reopen"})
 
     def delete_branch(self, branch: str, head: str) -> bool:
-        at = f"{self._at}/repository/branches/{quote(branch, safe='')}"
-        there = self._http.find(at)
-        if there is None:
-            return True
-        if there.data["commit"]["id"] != head:
-            return False
-        try:
-            self._http.write("DELETE", at)
-        except ForgeRefused as refused:
-            if refused.cause != "missing":
-                raise
-        return True
-
-    def rate(self) -> RateState:
-        return self._http.rate()
-
-    def disconnect(self) -> None:
-        """Closes connections; the next call opens new ones."""
-        self._http.close()
+        return self._gone(f"{self._at}/repository/branches/{quote(branch, safe='')}", head)
 
     def _mr(self, number: int) -> str:
         return f"{self._at}/merge_requests/{number}"
-
-    def _list(self, path: str, query: Params | None = None) -> Iterator[Any]:
-        return self._http.pages(self._at + path, {"per_page": _PAGE, **(query or {})})
 
 
 def connect(token: Callable[[], str | None], repo: str, api_url: str | None = None, **options: Any) -> GitLabForge:
