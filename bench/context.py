@@ -1,8 +1,8 @@
 """Context at size: 10,000 documents and 10,000 past outputs, hostile counters, common beginnings, past prompts.
 
 The HQ is made by git fast-import, with records as the daemon writes them. Cold: nothing is cached, no index is there.
-Warm: the daemon has assembled a prompt for this commit before. Recall is not measured here: no set of questions and
-answers that was made by others is in the repository.
+Warm: the daemon has assembled a prompt for this commit before. Recall is measured on what others collected
+(`context_recall`). Experiments on two equal arms tell how often chance alone is declared a win.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import statistics
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -27,12 +27,13 @@ from hqd.core.batch import blob_id
 from hqd.core.context.source import Candidate, Text
 from hqd.core.context.tokens import estimate_tokens
 from hqd.core.context.window import Budget
+from hqd.core.experiment import Unit, arm, result
 from hqd.core.prompt import Parts, Prompt, assemble
 from hqd.daemon.gather import prompt
 from hqd.daemon.job import Job
 from hqd.daemon.rulebook import pin_of
 from hqd.model.board import Rules, Task
-from hqd.model.playbook import Playbook
+from hqd.model.playbook import Experiment, Playbook
 from hqd.model.record import Cursor, Event, EventKind, OutputRef, Phase, Record
 from hqd.model.task import State, TaskDocument, TaskHeader
 
@@ -54,6 +55,8 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 def run(quick: bool) -> dict[str, Any]:
     number = 300 if quick else 10_000
+    from bench.context_recall import recall
+
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "hq"
         build(root, number)
@@ -63,6 +66,8 @@ def run(quick: bool) -> dict[str, Any]:
             **sized(root, 3 if quick else 20),
             "hostile_counters": hostile(100 if quick else 1_000),
             "past_prompts": past(Path(folder) / "run", 2 if quick else 12),
+            "equal_arms": equal_arms(40 if quick else 500),
+            "retrieval": recall(),
         }
 
 
@@ -79,13 +84,18 @@ def text_of(rng: random.Random, words: int) -> str:
 
 
 def build(root: Path, number: int) -> None:
+    imported(root, itertools.chain(_documents(number), _outputs(number)))
+
+
+def imported(root: Path, made: Iterable[tuple[str, str]]) -> None:
+    """An HQ of one commit, made by git fast-import: settings, the playbook, and `made` (path, text)."""
     root.mkdir()
     env = {**os.environ, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
     subprocess.run(["git", "init", "-q", "-b", "main", root], check=True, env=env)
     files = {"hqd.toml": SETTINGS, "playbooks/general.toml": GENERAL, "AGENTS.md": "Be brief.\n"}
     stream = bytearray(b"commit refs/heads/main\ncommitter A <a@b> 1767225600 +0000\ndata 1\nx\n")
-    for path, text in (*files.items(), *_documents(number), *_outputs(number)):
-        data = text.encode()
+    for path, text in itertools.chain(files.items(), made):
+        data = text.encode("utf-8", "replace")
         stream += b"M 100644 inline %s\ndata %d\n" % (path.encode(), len(data)) + data + b"\n"
     subprocess.run(["git", "-C", root, "fast-import", "--quiet"], check=True, env=env, input=bytes(stream))
     subprocess.run(["git", "-C", root, "checkout", "-q", "main", "--", "hqd.toml"], check=True, env=env)
@@ -104,16 +114,21 @@ def _outputs(number: int) -> Iterator[tuple[str, str]]:
         day = date(2025, 1, 1) + timedelta(days=n % 200)
         task = f"{day:%Y%m%d}-task-{n:06x}"
         output = text_of(rng, 150)
-        path = layout.beside(task, 3, "output.md")
-        ref = OutputRef(path=path, blob=blob_id(output.encode()), attempt=1, n=3)
-        cursor = Cursor(playbook="general", step="work", phase=Phase.ENDED, outputs={"work": ref}, attempts={"work": 1})
-        record = Record(
-            event=EventKind.DONE, to=State.DONE, at=datetime(day.year, day.month, day.day, tzinfo=UTC), n=4, hqd="0",
-            host="h", from_=State.QUEUE, round=1, cursor=cursor,
-        )  # fmt: skip
-        yield path, output
-        yield layout.record_path(task, 4, "done"), write_record(record).decode()
-        yield layout.task_path(task, State.DONE, day), f"# Task {n}\n\n{text_of(rng, 20)}\n"
+        yield from output_files(task, day, output, f"# Task {n}\n\n{text_of(rng, 20)}\n")
+
+
+def output_files(task: str, day: date, output: str, text: str) -> Iterator[tuple[str, str]]:
+    """A task in done/ with one accepted output and the record that says so."""
+    path = layout.beside(task, 3, "output.md")
+    ref = OutputRef(path=path, blob=blob_id(output.encode("utf-8", "replace")), attempt=1, n=3)
+    cursor = Cursor(playbook="general", step="work", phase=Phase.ENDED, outputs={"work": ref}, attempts={"work": 1})
+    record = Record(
+        event=EventKind.DONE, to=State.DONE, at=datetime(day.year, day.month, day.day, tzinfo=UTC), n=4, hqd="0",
+        host="h", from_=State.QUEUE, round=1, cursor=cursor,
+    )  # fmt: skip
+    yield path, output
+    yield layout.record_path(task, 4, "done"), write_record(record).decode()
+    yield layout.task_path(task, State.DONE, day), text
 
 
 def sized(root: Path, rounds: int) -> dict[str, Any]:
@@ -188,6 +203,33 @@ def hostile(cases: int) -> dict[str, Any]:
         over += count(made.text) > tokens
         fullest.append(count(made.text) / tokens)
     return {"cases": cases, "over_budget": over, "median_share_used": statistics.median(fullest)}
+
+
+def equal_arms(runs: int) -> dict[str, Any]:
+    """A/A: a source that changes nothing, under experiments of one and of two comparisons, first-pass rates of 0.5 to
+    0.9. How often one is declared a win, or a loss."""
+    shapes = {
+        "two_arms": Experiment(source="brand.md", holdout=0.5, effect=0.15),
+        "three_arms": Experiment(source="brand.md", holdout=0.4, effect=0.2, prompt={"work": "plain.md"}),
+    }
+    return {name: _equal(experiment, runs) for name, experiment in shapes.items()}
+
+
+def _equal(experiment: Experiment, runs: int) -> dict[str, Any]:
+    wins = losses = tasks = 0
+    units: list[Unit]
+    for seed in range(runs):
+        rng = random.Random(seed)
+        rate, found, units = rng.uniform(0.5, 0.9), None, []
+        while found is None or not found.done:
+            ids = [f"20260101-t{seed}-{len(units) + place:06x}" for place in range(100)]
+            units += [Unit(task, arm(experiment, "letters", task), rng.random() < rate) for task in ids]
+            found = result(experiment, units)
+        verdicts = [each.verdict for each in found.comparisons]
+        wins += "with is better" in verdicts
+        losses += "with is worse" in verdicts
+        tasks = sum(group.needed for group in found.groups)
+    return {"runs": runs, "tasks_each": tasks, "declared_a_win": wins / runs, "declared_a_loss": losses / runs}
 
 
 def past(folder: Path, tasks: int) -> Mapping[str, int]:
