@@ -113,7 +113,7 @@ def _task(document: TaskDocument, path: str, config: Config, check_gate: CheckGa
     repos = config.settings.repos if config.settings is not None else {}
     if header.repo is not None and header.repo not in repos:
         message = f"there is no repository {header.repo} in {SETTINGS}"
-        remedy = meant(header.repo, repos) or f"add [repos.{header.repo}] with its url"
+        remedy = meant(header.repo, repos) if repos else f"add [repos.{header.repo}] with its url"
         found.append(Problem(path, 0, "", message, remedy, place=("repo",)))
     known = config.settings.gates if config.settings is not None else {}
     for index, gate in enumerate(header.gates):

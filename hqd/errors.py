@@ -122,10 +122,6 @@ class MainMoved(Temporary):
         )
 
 
-class NotInForce(Expected):
-    """Something that the formats know and this version does not do yet."""
-
-
 class ForgeRefused(Expected):
     """A forge said no to this very request; the same again would get the same answer.
 

@@ -131,6 +131,7 @@ class PooledCopies:
             said = result.stderr.decode("utf-8", "replace").strip()[-600:]
             cause = f"not done after {_SETUP_SECONDS:g} s" if result.timed_out else f"exit code {result.exit}"
             raise SetupFailed(repo, f"{command}: {cause}: {said}")
+        copy.disregard()
 
 
 def _forget(repository: GitRepository, task: str) -> None:

@@ -159,8 +159,8 @@ class Mirrors:
         repos = self._repos()
         settings = repos.get(name)
         if settings is None:
-            near = meant(name, repos)
-            raise Expected(f"no repository {name} in hqd.toml", remedy=near or f"add [repos.{name}] with its url")
+            remedy = meant(name, repos) if repos else f"add [repos.{name}] with its url"
+            raise Expected(f"no repository {name} in hqd.toml", remedy=remedy)
         with self._lock:
             mirror = self._open.get(name)
             if mirror is None or mirror.settings != settings:

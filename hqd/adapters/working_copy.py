@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
-import stat
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hqd.adapters import process
+from hqd.adapters.discard import discard, remove_tree
 from hqd.adapters.git import DURABLE, Git, GitFailed, trouble
 from hqd.errors import Expected
 from hqd.model.record import Work
@@ -57,6 +58,7 @@ class WorkingCopy:
         self._task = ""
         self._base = ""
         self._folders: Sequence[str] | None = None
+        self._disregarded = b""  # lines of info/exclude
 
     @property
     def path(self) -> Path:
@@ -89,12 +91,22 @@ class WorkingCopy:
         Raises GitFailed, OSError.
         """
         self._task, self._base, self._folders = task, base, self._home.written(base)
+        self._disregarded = b""
         process.evict(self._folder)
         try:
             self._reset()
         except (OSError, GitFailed):
             remove_tree(self._folder)
             self._reset()
+
+    def disregard(self) -> None:
+        """What is new here now (a set-up made it) is nobody's work, even where the repository does not ignore it."""
+        self._pin()
+        listed = self._git.quick("status", "--porcelain", "-z", "--untracked-files=normal", "--no-renames").out
+        new = [entry[3:] for entry in listed.split(b"\0") if entry.startswith(b"?? ")]
+        self._disregarded = b"".join(b"/" + _ignored(name) + b"\n" for name in new)
+        self._pin()
+        (self.path / ".git" / "info" / "exclude").write_bytes(self._disregarded)
 
     def apply(self, patch: bytes) -> None:
         """Lays a patch on top. Raises Expected if it does not fit; the copy is as before then."""
@@ -150,11 +162,11 @@ class WorkingCopy:
     def _reset(self) -> None:
         for place in (self._folder, self.path, self._store):  # before anything below them is touched
             if place.is_symlink() or not place.is_dir():
-                _discard(place)
+                discard(place)
         self.path.mkdir(parents=True, exist_ok=True)
-        _discard(self.path / ".git")
+        discard(self.path / ".git")
         if not (self._store / "objects").is_dir():
-            _discard(self._store)
+            discard(self._store)
             self._make_store()
         self._pin()
         git = self._git
@@ -182,9 +194,9 @@ class WorkingCopy:
             self._store / "config.worktree",
             info / "attributes",
         ):
-            _discard(stale)
+            discard(stale)
         info.mkdir(exist_ok=True)
-        (info / "exclude").write_text("", encoding="utf-8")
+        (info / "exclude").write_bytes(self._disregarded)
         (self._store / "config").write_text(self._configuration(bare=True), encoding="utf-8")
         _borrow(self._store, self._home.objects)
         if self._folders is not None:
@@ -256,7 +268,7 @@ class WorkingCopy:
         """Deletes the git directory of the repository at `path` in the copy; never through a link."""
         place = self.path / path
         if place.resolve() == self.path.resolve() / path:
-            _discard(place / ".git")
+            discard(place / ".git")
 
     def _refuse_too_much(self, changed: Sequence[bytes]) -> None:
         total = 0
@@ -325,30 +337,6 @@ def cone(folders: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def remove_tree(folder: Path) -> None:
-    """Deletes a folder, also where an agent took the permissions away; links are not followed. Raises OSError."""
-
-    def unlock(function: Callable[..., object], path: str, _: object) -> None:
-        for place in (Path(path).parent, Path(path)):
-            with contextlib.suppress(OSError):
-                if not place.is_symlink():
-                    place.chmod(stat.S_IRWXU)
-        if Path(path).is_dir() and not Path(path).is_symlink():
-            shutil.rmtree(path)
-        else:
-            Path(path).unlink(missing_ok=True)
-
-    if folder.exists():
-        shutil.rmtree(folder, onerror=unlock)
-
-
-def _discard(path: Path) -> None:
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    elif path.exists():
-        remove_tree(path)
-
-
 def _own_configuration(env: Mapping[str, str]) -> dict[str, str]:
     """No configuration but the store's own: what a person set for themselves must not change what is collected."""
     return {**env, "GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_NOSYSTEM": "1"}
@@ -371,8 +359,10 @@ def _escaped(path: str) -> str:
     return "".join("\\" + letter if letter in "\\*?[]" else letter for letter in path)
 
 
-def _paths(names: Sequence[str]) -> bytes:
-    return b"".join(os.fsencode(name) + b"\0" for name in names)
+def _ignored(name: bytes) -> bytes:
+    """A path as a pattern of gitignore that fits nothing else."""
+    escaped = re.sub(rb"([\\*?\[\]!# ])", rb"\\\1", name)
+    return escaped.replace(b"\n", b"?")
 
 
 def _gitlinks(listing: bytes) -> Iterator[str]:

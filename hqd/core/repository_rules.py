@@ -36,5 +36,5 @@ def repo_faults(playbook: Playbook, settings: Settings, settings_path: str, path
     """Whether a playbook's repository is there."""
     if playbook.repo is not None and playbook.repo not in settings.repos:
         message = f"there is no repository {playbook.repo} in {settings_path}"
-        remedy = meant(playbook.repo, settings.repos) or f"add [repos.{playbook.repo}] with its url"
+        remedy = meant(playbook.repo, settings.repos) if settings.repos else f"add [repos.{playbook.repo}] with its url"
         yield Problem(path, 0, "", message, remedy, place=("repo",))

@@ -48,14 +48,12 @@ def unready(task: Task, playbook: Playbook, step: Step, board: Board) -> Park | 
         return None
     repos = board.current.settings.repos
     if repo not in repos:
-        near = meant(repo, repos)
-        return Park(
-            ParkReason.BAD_TASK, f"repo = {repo!r}: hqd.toml has no such repository" + (f"; {near}" if near else "")
-        )
+        near = meant(repo, repos) if repos else f"add [repos.{repo}] with its url"
+        return Park(ParkReason.BAD_TASK, f"repo = {repo!r}: hqd.toml has no such repository; {near}")
     if step.kind in _WITHOUT_FILES or task.cursor.base is not None or repo in board.targets:
         return None
     hold = board.holds.get(hold_name(repo))
-    return Wait(hold.missing if hold is not None else f"repository {repo} is being fetched", "hold")
+    return Wait(hold.missing if hold is not None else f"a fetch of repository {repo}", "hold")
 
 
 def begins(task: Task, playbook: Playbook, step: Step, board: Board) -> Work | None:

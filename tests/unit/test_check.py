@@ -331,6 +331,22 @@ def test_a_schema_that_is_no_schema_is_named() -> None:
             "hqd.toml:12: defaults.on_fail[0].route: a route belongs to a playbook: here there are no steps",
         ),
         (
+            SETTINGS + '[repos.site]\nurl = "--upload-pack=x"\n',
+            "hqd.toml:12: repos.site.url: not a URL of a git repository: '--upload-pack=x'",
+        ),
+        (
+            SETTINGS + '[repos.site]\nurl = "https://ada:pw@example.org/x.git"\n',
+            'hqd.toml:12: repos.site.url: a password stands in the URL, and with it in git; use token = "secret:NAME"',
+        ),
+        (
+            SETTINGS + '[repos.site]\nurl = "x"\ntoken = "abc"\n',
+            'hqd.toml:13: repos.site.token: a token is no value of hqd.toml; write "secret:NAME"',
+        ),
+        (
+            SETTINGS + '[repos.site]\nurl = "x"\nprotected = ["../x"]\n',
+            "hqd.toml:13: repos.site.protected[0]: ../x leaves the repository; name a path inside it",
+        ),
+        (
             SETTINGS + '[hq]\nhosts = "many"\n',
             "hqd.toml:12: hq.hosts: not in force yet: several hosts on one HQ; it is kept, and has no effect",
         ),
@@ -412,6 +428,11 @@ def config() -> Config:
             "x.md",
             "---\nplaybook: genral\n---\n# T\n",
             ["x.md:2: playbook: there is no playbook genral; did you mean general?"],
+        ),
+        (
+            "x.md",
+            "---\nrepo: site\n---\n# X\n",
+            ["x.md:2: repo: there is no repository site in hqd.toml; add [repos.site] with its url"],
         ),
         (
             "x.md",
