@@ -328,10 +328,8 @@ def _feedback(cursor: Cursor, event: Event) -> Cursor:
     if cursor.review is not None and cursor.review.audit and event.label is not None:
         return audit.judged(cursor, event)
     review = review_state.heard(cursor.review, event)
-    if event.to is State.BLOCKED:
-        return _with(cursor, review=review)
-    if event.to is State.REVIEW:
-        return _with(cursor, review=review, head=review.head if review else cursor.head)
+    if event.to in (State.REVIEW, State.BLOCKED):
+        return _with(cursor, review=review, head=event.review.head if event.review else cursor.head)
     if event.outcome is Outcome.PASSED:
         return _with(_moved(cursor), phase=Phase.PASSED, review=review_state.kept(review))
     return _with(

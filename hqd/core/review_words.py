@@ -163,14 +163,16 @@ def listen(where: State, state: ReviewState, heard: Heard, terms: Terms, now: da
     order = next((each for each in orders if each.word != "why" and (where in _HEARS or each.word == "drop")), None)
     if order is not None:
         return Said(order, why=why, unheard=unheard)
-    if where is not State.REVIEW:
+    looks = _LOOKS.get(where, ())
+    if not looks or (where is State.BLOCKED and heard.review.status is not ReviewStatus.OPEN):
         return Said(why=why, unheard=unheard)
-    for look in (_ended, _moved, _words, _checks, _verdict):
+    for look in looks:
         found = look(state, heard, terms, now)
         if found is not None:
             return replace(found, pending=_pending(state, heard, terms, now), why=why, unheard=unheard)
     pending = _pending(state, heard, terms, now)
-    return Said(waits=_waits(state, heard, terms), pending=pending, why=why, unheard=unheard)
+    waits = _waits(state, heard, terms) if where is State.REVIEW else ""
+    return Said(waits=waits, pending=pending, why=why, unheard=unheard)
 
 
 def _pending(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> bool:
@@ -362,6 +364,10 @@ def _verdict(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> S
     if told.until is not None:
         return Said(until=told.until, waits=_waits(state, heard, terms))
     return None
+
+
+_LOOKS = {State.REVIEW: (_ended, _moved, _words, _checks, _verdict), State.BLOCKED: (_moved,)}
+"""What is looked for, in this order. On a blocked task people's commits count too: a retry goes on from them."""
 
 
 def _waits(state: ReviewState, heard: Heard, terms: Terms) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from hqd.model.record import EventKind
 from hqd.model.task import State
-from tests.daemon.forge_words import events, last, news, place, review_of, reviewed, rounds, said, up
+from tests.daemon.forge_words import events, last, news, place, review_of, reviewed, rounds, said, theirs, up
 from tests.daemon.headquarters import only, settle
 from tests.forge_hq import Forged
 
@@ -46,7 +46,12 @@ def test_while_the_forge_is_down_nothing_is_lost_and_since_when_is_said(at: Forg
 
 @pytest.mark.parametrize(
     ("break_it", "words"),
-    [("token", "does not accept the token"), ("name", "no such thing"), ("rights", "may not do this")],
+    [
+        ("token", "does not accept the token"),
+        ("name", "no such thing"),
+        ("rights", "may not do this"),
+        ("moved", "has another address now"),
+    ],
 )
 def test_what_a_person_has_to_mend_is_a_hold_that_lifts_by_itself(at: Forged, break_it: str, words: str) -> None:
     with at.hq.daemon() as loop:
@@ -58,7 +63,8 @@ def test_what_a_person_has_to_mend_is_a_hold_that_lifts_by_itself(at: Forged, br
         elif break_it == "name":
             at.forge.name = "acme/renamed"
         else:
-            at.server.fail(method="GET", path="/pulls", status=403, times=10_000, body={"message": "Forbidden"})
+            status = 403 if break_it == "rights" else 301
+            at.server.fail(method="GET", path="/pulls", status=status, times=10_000, body={"message": "No"})
         settle(loop, lambda: "forge" in loop.live.holds)
         hold = loop.live.holds["forge"]
         assert hold.on == "forge"
@@ -206,3 +212,22 @@ def test_a_locked_conversation_holds_nothing_up(at: Forged) -> None:
         assert loop.live.holds == {}
         at.forge.approve(1, by="tim")
         settle(loop, lambda: review_of(loop).approved)
+
+
+def test_a_persons_commits_while_the_agent_works_win_and_a_retry_goes_on_from_them(at: Forged) -> None:
+    at.hq.answers({"attempt": 2, "answer": "three better words", "delay": "1500ms"}, {"answer": "words as they are"})
+    at.hq.commit()
+    with at.hq.daemon() as loop:
+        task = up(at, loop)
+        at.forge.say(1, "Make it better", by="tim")
+        settle(loop, lambda: only(loop).state is State.ACTIVE)
+        made = theirs(at, task, f"hqd/{task.id}")
+        settle(loop, lambda: only(loop).state is State.BLOCKED)
+        assert "a person changed it" in (only(loop).cursor.missing or "")
+        settle(loop, lambda: only(loop).cursor.head == made)
+        settle(loop)
+        assert at.git("rev-parse", f"hqd/{task.id}") == made
+        at.forge.say(1, "/hqd retry", by="tim")
+        settle(loop, lambda: only(loop).state is State.REVIEW)
+        assert review_of(loop).head == made
+        assert list(at.forge.pulls) == [1]

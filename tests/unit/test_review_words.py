@@ -294,6 +294,15 @@ def test_a_persons_force_push_wins() -> None:
     assert found.state.head == THEIRS
 
 
+def test_a_persons_commits_on_a_blocked_task_are_followed_and_nothing_else_is_heard() -> None:
+    seen = heard(item("c-1", "Fix"), approval("r-1"), review={"head": THEIRS})
+    found = listen(State.BLOCKED, state(), seen, TERMS, NOW).act
+    assert isinstance(found, Followed)
+    assert listen(State.BLOCKED, found.state, seen, TERMS, NOW) == Said()
+    closed = heard(review={"head": THEIRS, "status": ReviewStatus.CLOSED})
+    assert listen(State.BLOCKED, state(), closed, TERMS, NOW).act is None
+
+
 def test_commits_that_are_not_here_yet_are_waited_for() -> None:
     found = said(heard(review={"head": THEIRS}, here=False))
     assert found.act is None

@@ -120,7 +120,7 @@ def _asked(draft: Draft, task: Task, act: Asked, now: datetime) -> None:
 
 def _followed(draft: Draft, task: Task, act: Followed, now: datetime) -> None:
     """News of the branch; commits that gates have not seen go back to the review step, which runs them."""
-    to = State.QUEUE if act.again else State.REVIEW
+    to = task.state if task.state is State.BLOCKED else State.QUEUE if act.again else State.REVIEW
     event = _event(EventKind.FEEDBACK, to, task, act.by, now)
     draft.happen(task, event.model_copy(update={"review": act.state, "message": act.why, "head": act.state.head}))
 

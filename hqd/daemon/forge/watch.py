@@ -35,6 +35,8 @@ from hqd.model.task import State
 
 SAVE_EVERY = 1.0
 """Seconds between two writings of what was heard."""
+_STRICT = frozenset({State.REVIEW, State.BLOCKED})
+"""States in which the branch does not move by hqd itself: what a look from before says of it is not believed."""
 _ASKING = "asking the forge: "
 """What a hold of the watch begins with; those of openings are lifted by openings."""
 
@@ -232,7 +234,7 @@ class Watch:
         if known.judged == (task.n, known.looks) and not merged and (due is None or now < due):
             return
         terms = terms_of(task, draft.board, source.base, frozenset(self._secrets()))
-        if terms is None or (task.state is State.REVIEW and look.stamp != task.n):
+        if terms is None or (task.state in _STRICT and look.stamp != task.n):
             return
         heard = replace(look.heard, first=known.first)
         if merged and heard.review.landed is not None:
