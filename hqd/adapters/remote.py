@@ -163,11 +163,14 @@ class RemoteOf:
         return self._git.quick("merge-base", "--is-ancestor", old, new, codes=(0, 1, 128)).code == 0
 
     def _track(self, update: RefUpdate) -> None:
-        if self._tracking is None or not update.ref.startswith(BRANCHES):
+        """What is known of the remote now; a courtesy to people and to `status`, which the next fetch would do too."""
+        if not update.ref.startswith(BRANCHES):
             return
-        ref = self._tracking + update.ref.removeprefix(BRANCHES)
-        change = (ref, update.commit) if update.commit is not None else ("-d", ref)
-        self._git.quick("update-ref", *change, codes=(0, 1, 128))  # a courtesy to people; the next push tries again
+        name = update.ref.removeprefix(BRANCHES)
+        for prefix in (f"{FETCHED}{self._name}/", self._tracking):
+            if prefix is not None:
+                change = (prefix + name, update.commit) if update.commit is not None else ("-d", prefix + name)
+                self._git.quick("update-ref", *change, codes=(0, 1, 128))
 
     def _far(self, place: _Place, *args: str) -> Result:
         done = self._call(place, *args)
