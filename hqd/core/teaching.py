@@ -77,6 +77,8 @@ def normal(words: str) -> str:
 def cases(task: str, event: Event, cursor: Cursor, playbook: Playbook | None) -> tuple[Case, ...]:
     """What an event teaches; empty: nothing. `cursor`: after the event. Repeated findings are told by `sightings`."""
     by_person = event.via is not None
+    if event.label is not None:
+        return ()  # an audited output: a gate had stopped it, so nothing was wrongly accepted
     if event.event is EventKind.FEEDBACK and event.to is State.QUEUE and by_person and event.outcome is None:
         return _rejected(task, event, cursor, event.step or "", _review_after(playbook, event.step))
     if event.event is not EventKind.PARKED:
