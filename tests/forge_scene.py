@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +20,7 @@ from hqd.testing.forge_repository import ForgeRepository
 from hqd.testing.forge_server import TOKEN, ForgeServer
 from hqd.testing.forge_state import FakeForge
 
-CONNECT = {
+CONNECT: dict[str, Callable[..., github.GitHubForge | gitlab.GitLabForge | gitea.GiteaForge]] = {
     "github": github.connect,
     "github-enterprise": github.connect,
     "gitlab": gitlab.connect,

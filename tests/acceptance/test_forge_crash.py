@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import threading
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,10 @@ def opened(at: Forged, task: str) -> None:
     assert len([said for said in at.forge.comments if said.body.startswith(f"<!-- hqd:{task} -->")]) == 1
 
 
+def _dead(daemon: Daemon) -> bool:
+    return not daemon.alive
+
+
 def killed_in_a_row(at: Forged, moments: list[int]) -> None:
     """One daemon after the other, each killed at the next moment; the last one lives."""
     killer = Killer()
@@ -72,7 +77,7 @@ def killed_in_a_row(at: Forged, moments: list[int]) -> None:
     for moment in moments:
         daemon = start(at.hq, HQD_SECRET_FORGE=TOKEN)
         killer.aim(daemon, moment)
-        until(lambda daemon=daemon: not daemon.alive, f"killed at moment {moment}", 30)
+        until(partial(_dead, daemon), f"killed at moment {moment}", 30)
         checked(at)
     last = start(at.hq, HQD_SECRET_FORGE=TOKEN)
     killer.aim(last, -1)
