@@ -20,7 +20,7 @@ from hqd.adapters.archive.streams import Ahead, blobs, fields
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.codec.record import read_record
-from hqd.model.corpus import Corpus, Past, PastEvent, Remark
+from hqd.model.corpus import Change, Corpus, Past, PastEvent, Remark
 from hqd.model.record import Record
 
 FILE = "archive.sqlite"
@@ -37,6 +37,7 @@ class GitArchive:
     def __init__(self, repository: GitRepository, progress: Progress = silent, file: Path | None = None) -> None:
         self._repo = repository
         self._progress = progress
+        self._fresh: tuple[str, list[PastEvent], list[Change]] | None = None  # read just now, as a whole
         self._file = file or repository.root / layout.CACHE / FILE
 
     def past(self, revision: str | None = None) -> Past:
@@ -77,7 +78,9 @@ class GitArchive:
             kept.keep_verdicts(gate, found)
 
     def _past(self, kept: Store, tip: str, last: int) -> Past:
-        return Past(tip, kept.events(last), kept.changes(last), tuple(kept.remarks()), last)
+        fresh, self._fresh = self._fresh, None
+        found, changed = fresh[1:] if fresh is not None and fresh[0] == tip else (kept.events(last), kept.changes(last))
+        return Past(tip, found, changed, tuple(kept.remarks()), last)
 
     def _commit(self, revision: str | None) -> str:
         if revision is None:
@@ -162,7 +165,9 @@ class GitArchive:
                 found.append(each)
         kept.add_line(first, (commit.id for commit in commits))
         kept.add_events(found)
-        kept.add_changes(changes(ahead.all(), orders, commits))
+        changed = changes(ahead.all(), orders, commits)
+        kept.add_changes(changed)
+        self._fresh = (tip, found, changed) if known is None else None
         kept.add_tasks(self._task_files(tip, since))
         remarks += redacted(found, listed, whole=known is None)
         if known is not None:
