@@ -141,17 +141,21 @@ def sized(root: Path, rounds: int) -> dict[str, Any]:
         rules, problems = rules_loader(gate_registry(os.environ, None, None))(PinnedFiles(hq.history, pin), pin)
         assert rules is not None, problems
         means = context_means(root, hq.history)
-        start = time.perf_counter()
-        first = prompt(_job(rules, tree.commit, 0), means)
-        cold = time.perf_counter() - start
-        prompts, took = [first], []
-        for n in range(1, rounds + 1):
-            start = time.perf_counter()
-            prompts.append(prompt(_job(rules, tree.commit, n), means))
+        jobs = [_job(rules, tree.commit, n) for n in range(rounds + 1)]
+        start, spent = time.perf_counter(), time.process_time()
+        first = prompt(jobs[0], means)
+        cold, cold_cpu = time.perf_counter() - start, time.process_time() - spent
+        prompts, took, cpu = [first], [], []
+        for job in jobs[1:]:
+            start, spent = time.perf_counter(), time.process_time()
+            prompts.append(prompt(job, means))
             took.append(time.perf_counter() - start)
+            cpu.append(time.process_time() - spent)
         index = root / layout.CACHE / "similar.sqlite"
         return {
             "cold_s": cold,
+            "cold_cpu_s": cold_cpu,
+            "warm_cpu_ms": statistics.median(cpu) * 1000,
             "warm_ms": statistics.median(took) * 1000,
             "warm_worst_ms": max(took) * 1000,
             "index_mb": index.stat().st_size / 1e6,

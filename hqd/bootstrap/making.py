@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import cache
 from pathlib import Path
 
 from hqd.adapters.environment import passing
@@ -19,7 +20,7 @@ from hqd.daemon.context.library import Library
 from hqd.daemon.gather import Means
 from hqd.daemon.parts import Display
 from hqd.daemon.rulebook import Reader, Rulebook
-from hqd.errors import Misconfigured
+from hqd.errors import Expected, Misconfigured
 from hqd.gates.asking import Asker
 from hqd.gates.cache import Verdicts
 from hqd.gates.calibration import committed
@@ -30,7 +31,7 @@ from hqd.model.board import Rules
 from hqd.model.problem import Problem
 from hqd.model.record import Pin
 from hqd.model.settings import Settings
-from hqd.ports import Agent, Copies, Gates, Notifier
+from hqd.ports import Agent, Copies, Gates, History, Notifier
 
 
 def rules_loader(gates: Gates) -> Callable[[Reader, Pin], tuple[Rules | None, tuple[Problem, ...]]]:
@@ -58,10 +59,16 @@ def with_lessons(report: Report, reader: Reader, pin: Pin) -> Rules:
     return Rules(named, settings, report.config.by_name, tuple(lessons.values()))
 
 
-def context_means(root: Path, history: GitHistory, agents: Mapping[str, Agent] | None = None) -> Means:
+def context_means(
+    root: Path,
+    history: GitHistory,
+    agents: Mapping[str, Agent] | None = None,
+    elsewhere: Callable[[str], History] | None = None,
+) -> Means:
     """What prompts are gathered with, for the daemon and for whoever looks at what it would send.
 
-    `agents`: those whose provider counts tokens are asked to; without them tokens are estimated.
+    `agents`: those whose provider counts tokens are asked to; without them tokens are estimated. `elsewhere`: the
+    history of a target repository; without it their documents are not sent.
     """
     from hqd.adapters.agents.anthropic import AnthropicAgent
     from hqd.adapters.similar_index import SimilarIndex, rerankers
@@ -71,7 +78,27 @@ def context_means(root: Path, history: GitHistory, agents: Mapping[str, Agent] |
     similar = SimilarIndex(cache / "similar.sqlite", history, rerankers())
     counters = {name: agent for name, agent in (agents or {}).items() if isinstance(agent, AnthropicAgent)}
     counting = KeptCounts(cache / "tokens.sqlite", counters) if counters else None
-    return Means(history, Library(history), similar, counting)
+    return Means(history, Library(history), similar, counting, elsewhere)
+
+
+def mirrored(private: Path, env: Mapping[str, str], stack: ExitStack) -> Callable[[str], History]:
+    """Target repositories as the daemon's mirrors have them, for whoever looks on: nothing is made or fetched."""
+    from hqd.adapters.git import Git
+    from hqd.adapters.mirror import FOLDER, Mirrors
+    from hqd.adapters.objects import Objects
+
+    mirrors = Mirrors(private / FOLDER, env, dict)
+
+    def history(repo: str) -> History:
+        place = mirrors.path(repo)
+        if not (place / "HEAD").exists():
+            raise Expected(f"repository {repo} was not fetched yet")
+        git = Git(place, env, {"GIT_DIR": str(place)})
+        repository = GitRepository(place, place, place, "main", "sha1", git, Objects(git, "sha1"))
+        stack.callback(repository.close)
+        return GitHistory(repository)
+
+    return cache(history)
 
 
 def counting_agents(env: Mapping[str, str], stack: ExitStack) -> dict[str, Agent]:

@@ -15,6 +15,7 @@ from hqd.adapters.branches.leftovers import clear as clear_leftovers
 from hqd.adapters.checkout import GitCheckout
 from hqd.adapters.environment import passing
 from hqd.adapters.git import GitFailed
+from hqd.adapters.history import GitHistory
 from hqd.adapters.instance import host_id, only_instance
 from hqd.adapters.ledger import GitLedger, Writer
 from hqd.adapters.ledger.upkeep import Upkeep, prepare
@@ -104,7 +105,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         history=hq.history,
         secrets=found.known,
         accepted=Accepted(hq.history),
-        context=context_means(hq.root, hq.history, agents),
+        context=context_means(hq.root, hq.history, agents, lambda repo: GitHistory(mirrors.get(repo).repository)),
         programs=LocalPrograms(),
         environment=passing(env),
         vault=found,

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from hqd.bootstrap import context_means, counting_agents
+from hqd.bootstrap import context_means, counting_agents, mirrored
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.finding import Told, find
@@ -87,7 +87,8 @@ def _prompt(
     moment = now()
     board = seen.board(moment)
     with ExitStack() as stack:
-        means = context_means(call.root(), seen.history, counting_agents(call.env, stack))
+        others = mirrored(seen.repo.private, call.env, stack)
+        means = context_means(call.root(), seen.history, counting_agents(call.env, stack), others)
         made = preview(task, step, board, means, moment, rules, without)
     unknown = set(without) - {row["source"] for row in made.manifest["sources"]}
     if unknown and rules is None:

@@ -212,7 +212,8 @@ def _row(document: Document, count: Counter) -> dict[str, Any]:
     }
     if not document.stable:
         row["stable"] = False
-    for key, plain in (("form", "whole"), ("heading", ""), ("chars", None), ("mark", None), ("score", None)):
+    plainly = (("form", "whole"), ("heading", ""), ("chars", None), ("mark", None), ("score", None), ("repo", ""))
+    for key, plain in plainly:
         value = getattr(document, key)
         if value != plain:
             row[key] = value
@@ -238,4 +239,5 @@ def document_of(row: Mapping[str, Any], text: str) -> Document:
         mark=row.get("mark"),
         score=row.get("score"),
         flags=tuple(row.get("flags", ())),
+        repo=row.get("repo", ""),
     )

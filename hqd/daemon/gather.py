@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 from hqd.codec import layout
 from hqd.core.context.choose import Unusable
-from hqd.core.context.source import Candidate
+from hqd.core.context.source import Candidate, Text
 from hqd.core.context.window import budget_of
 from hqd.core.diagnosis import diagnose
 from hqd.core.experiment import Arm, arm, held_out, key, matches
@@ -19,6 +19,7 @@ from hqd.core.facts import facts
 from hqd.core.prompt import Document, Parts, Prompt, assemble
 from hqd.core.typed import check_schema, schema_of
 from hqd.daemon.context.collect import collect
+from hqd.daemon.context.ground import Ground
 from hqd.daemon.context.library import Library
 from hqd.daemon.context.tally import CannotCount, Counting, Tally
 from hqd.daemon.decisions import Decisions
@@ -40,6 +41,32 @@ class Means:
     library: Library
     similar: Similar | None = None
     counting: Counting | None = None
+    elsewhere: Callable[[str], History] | None = None  # target repositories, by name; raises Expected
+
+    @cached_property
+    def _others(self) -> dict[str, Library]:
+        return {}
+
+    def library_of(self, repo: str) -> Library:
+        """The documents of a target repository; of the HQ where `repo` is empty. Raises Expected."""
+        if not repo:
+            return self.library
+        if repo not in self._others:
+            if self.elsewhere is None:
+                raise Expected(f"repository {repo} is not to be had here")
+            self._others[repo] = Library(self.elsewhere(repo))
+        return self._others[repo]
+
+    def ground_of(self, job: Job) -> Ground | None:
+        """The target repository of a job at the commit that its work is built on; None: there is none, or not here."""
+        if job.repo is None or self.elsewhere is None:
+            return None
+        try:
+            tree = self.elsewhere(job.repo).tree(job.main)
+            tree.entries("")
+            return Ground(tree, self.library_of(job.repo), job.repo)
+        except (Expected, KeyError):
+            return None
 
     @cached_property
     def decisions(self) -> Decisions:
@@ -52,8 +79,12 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
     tree, own = means.history.tree(job.snapshot), means.history.tree(job.commit)
     bare = parts(job, means.history, own)
     settled, placed = means.decisions.of(tree), bare.names_outputs
-    found = collect(job, tree, bare.facts, means.library, means.similar, outputs=not placed, settled=settled)
+    target = means.ground_of(job)
+    found = collect(
+        job, tree, bare.facts, means.library, means.similar, outputs=not placed, settled=settled, target=target
+    )
     bare, found = _in_its_arm(job, bare, found)
+    load = partial(_loaded, means)
     limits = (job.rules.settings.limits, job.playbook.limits, job.step.limits)
     limit = min((each.context_tokens for each in limits if each.context_tokens is not None), default=None)
     try:
@@ -61,12 +92,15 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
         if tally is not None:
             budget = budget_of(job.settings, limit, counted=True)
             with suppress(CannotCount):
-                return assemble(
-                    bare, found, means.library.load, budget, tally.part, tally.name, without, whole=tally.whole
-                )
-        return assemble(bare, found, means.library.load, budget_of(job.settings, limit), without=without)
+                return assemble(bare, found, load, budget, tally.part, tally.name, without, whole=tally.whole)
+        return assemble(bare, found, load, budget_of(job.settings, limit), without=without)
     except Unusable as fault:
         raise MissingContext(fault.message) from fault
+
+
+def _loaded(means: Means, candidate: Candidate) -> Text:
+    """A candidate's text, from the repository that has it."""
+    return means.library_of(candidate.repo).load(candidate)
 
 
 def _in_its_arm(job: Job, bare: Parts, found: list[Candidate]) -> tuple[Parts, list[Candidate]]:

@@ -255,6 +255,7 @@ def _document(each: Candidate, text: Text, sent: str, tokens: int, why: str) -> 
         heading=each.heading,
         score=each.score,
         flags=text.flags,
+        repo=each.repo,
     )
 
 
@@ -269,6 +270,7 @@ def _left_out(each: Candidate, why: str) -> Document:
         stable=each.stable,
         form=each.form,
         score=each.score,
+        repo=each.repo,
     )
 
 

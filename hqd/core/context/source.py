@@ -46,6 +46,7 @@ class Candidate:
     problem: str | None = None
     quarantine: bool = False
     topic: str = ""  # the question that it answers: of two answers to one question only one is sent
+    repo: str = ""  # the target repository that its blob is in; empty: the HQ
     moment: str = ""  # since when it holds, ISO 8601; of two answers the newer counts
 
     @property
@@ -87,6 +88,7 @@ class Document:
     mark: str | None = None
     score: float | None = None
     flags: tuple[str, ...] = ()
+    repo: str = ""
 
     @property
     def sent(self) -> bool:

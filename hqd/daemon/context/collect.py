@@ -19,6 +19,7 @@ from hqd.core.decisions import NOTHING, Settled
 from hqd.core.expressions import compile_expression, compile_text
 from hqd.core.lesson_rules import within_cap
 from hqd.core.lesson_scope import scoped, tells
+from hqd.daemon.context.ground import Ground
 from hqd.daemon.context.library import Library
 from hqd.daemon.context.native import Scope, native, reads
 from hqd.daemon.context.settled import decided
@@ -70,18 +71,25 @@ def collect(
     *,
     outputs: bool,
     settled: Settled = NOTHING,
+    target: Ground | None = None,
 ) -> list[Candidate]:
-    """All candidates. `settled`: the decisions of the tree.
+    """All candidates. `settled`: the decisions of the tree. `target`: the repository that the task is about, whose rule
+    files count in place of the HQ's; its documents are found by the same globs.
 
     `outputs`: whether outputs of steps may be among them (a prompt may place them itself).
 
     Raises ExpressionFault for a `when` that cannot be evaluated.
     """
     rules = [ruled for ruled in _rules(job) if ruled.rule.when is None or _holds(ruled.rule.when, known)]
-    found = native(tree, library, scope_of(job, known), reads(job.settings))
+    grounds = [Ground(tree, library), *([target] if target is not None else [])]
+    at = grounds[-1]
+    found = at.here(native(at.tree, at.library, scope_of(job, known), reads(job.settings)))
+    if job.repo is not None and target is None:
+        problem = "its repository was not fetched yet: its documents are not known"
+        found.append(Candidate(f"{job.repo}:", "", "target repository", problem=problem))
     own = [each for each in found if each.problem is not None and "reads it by itself" in each.problem]
     for ruled in rules:
-        found += _included(ruled, tree, library)
+        found += _included(ruled, grounds)
         if outputs:
             found += _outputs(ruled, job)
         found += _children(ruled, job)
@@ -123,24 +131,24 @@ def _holds(source: str, known: Mapping[str, Any]) -> bool:
     return compile_expression(source).holds(known)
 
 
-def _included(ruled: Ruled, tree: Tree, library: Library) -> Iterator[Candidate]:
+def _included(ruled: Ruled, grounds: Sequence[Ground]) -> Iterator[Candidate]:
     for glob in ruled.rule.include:
         told = f"include {glob}"
         if globs.leaves(glob):
             yield ruled.candidate(glob, "", told, problem="it leaves the repository")
             continue
         try:
-            files = library.matching(tree, glob)
+            files = [(ground, file) for ground in grounds for file in ground.matching(glob)]
         except re.error as fault:
             yield ruled.candidate(glob, "", told, problem=f"it is no glob: {fault}")
             continue
         exclude = ruled.rule.exclude
-        wanted = [file for file in files if not _excluded(file.path, exclude)] if exclude else files
+        wanted = [each for each in files if not _excluded(each[1].path, exclude)] if exclude else files
         if not wanted:
             yield ruled.candidate(glob, "", told, problem="nothing matches it")
         most = len(wanted) if ruled.rule.required else MOST_OF_RULE
-        for file in wanted[:most]:
-            yield ruled.candidate(file.path, file.blob, told, problem=file.problem)
+        for ground, file in wanted[:most]:
+            yield ruled.candidate(ground.named(file.path), file.blob, told, problem=file.problem, repo=ground.repo)
         if len(wanted) > most:
             problem = f"beyond the first {most} of its rule: not looked at"
             yield ruled.candidate(f"{glob} ({len(wanted) - most} more)", "", told, problem=problem)

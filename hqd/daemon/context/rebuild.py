@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -36,7 +36,11 @@ class CannotRebuild(Expected):
     """Something that an attempt was made from is not in git any more, or was written by an hqd that said less."""
 
 
-def rebuild(history: History, record: Record, revision: str = "HEAD") -> bytes:
+Elsewhere = Callable[[str], History]
+"""Target repositories, by name. Raises Expected."""
+
+
+def rebuild(history: History, record: Record, revision: str = "HEAD", elsewhere: Elsewhere | None = None) -> bytes:
     """What the attempt of a `finished` record was sent, as UTF-8. `revision`: a commit that has the manifest.
 
     Raises CannotRebuild, also where the result is not what was sent.
@@ -48,7 +52,7 @@ def rebuild(history: History, record: Record, revision: str = "HEAD") -> bytes:
         manifest = json.loads(data or b"{}")
         if manifest.get("v") != MANIFEST_VERSION:
             raise CannotRebuild(f"its manifest is of version {manifest.get('v')}, not {MANIFEST_VERSION}")
-        text = _text(history, manifest)
+        text = _text(history, manifest, elsewhere)
     except KeyError as fault:
         raise CannotRebuild(f"{fault.args[0]} is not in git any more") from fault
     except ValueError as fault:
@@ -59,13 +63,13 @@ def rebuild(history: History, record: Record, revision: str = "HEAD") -> bytes:
     return sent
 
 
-def _text(history: History, manifest: Mapping[str, Any]) -> str:
+def _text(history: History, manifest: Mapping[str, Any], elsewhere: Elsewhere | None) -> str:
     made = manifest["made"]
     own = history.tree(made["commit"])
     job = _job(history, own, made)
     bare = parts(job, history, own)
     rows = [row for row in manifest["sources"] if row["status"] != "dropped" and row["rule"] != "prompt"]
-    documents = tuple(_document(history, row) for row in rows)
+    documents = tuple(_document(_history_of(row, history, elsewhere), row) for row in rows)
     return compose(replace(bare, documents=documents)).text
 
 
@@ -79,6 +83,13 @@ def again(means: Means, manifest: Mapping[str, Any], rules: Rules | None) -> Pro
         raise CannotRebuild(f"its manifest is of version {manifest.get('v')}, not {MANIFEST_VERSION}")
     made = manifest["made"]
     return prompt(_job(means.history, means.history.tree(made["commit"]), made, rules), means)
+
+
+def _history_of(row: Mapping[str, Any], history: History, elsewhere: Elsewhere | None) -> History:
+    repo = row.get("repo")
+    if repo and elsewhere is None:
+        raise CannotRebuild(f"{row['source']} is in repository {repo}, which is not to be had here")
+    return elsewhere(repo) if repo and elsewhere is not None else history
 
 
 def _document(history: History, row: Mapping[str, Any]) -> Document:
