@@ -319,3 +319,40 @@ def test_work_on_a_branch_goes_on_after_main_was_decided_again(tmp_path: Path) -
         settle(loop, found.in_line)
     assert (found.hq.root / "content/article.md").exists()
     assert found.hq.git("log", "--format=%H", "main").count(old) == 0
+
+
+def test_work_that_was_under_way_comes_home_to_what_origin_has(tmp_path: Path) -> None:
+    slow = SLOW.replace('answers = "answers.jsonl"', 'answers = "answers.jsonl"\ndelay = "1500ms"', 1)
+    found = scene(tmp_path, slow)
+    with found.hq.daemon() as loop:
+        settle(loop, lambda: not loop.outsides.busy)
+        found.hq.drop("article.md", "---\ntags: [article]\n---\n# An article\n\nWrite.\n")
+        settle(loop, lambda: bool(loop.runner.running))
+        old = found.hq.git("rev-parse", "main")
+        found.push("docs/theirs.md", "words")
+        sync(found, loop)
+        assert loop.runner.running, "the attempt goes on under its claim"
+        settle(loop, lambda: bool(loop.live.tasks) and only(loop).state is State.REVIEW)
+        branch = f"hqd/{only(loop).id}"
+        assert old not in found.hq.git("rev-list", branch).splitlines()
+        assert found.hq.git("diff", "--name-only", f"main...{branch}") == "content/article.md"
+    assert [r.outcome.value for r in found.hq.records(branch[4:]) if r.outcome is not None] == ["passed"]
+
+
+def test_a_landing_that_was_not_pushed_is_merged_again(tmp_path: Path) -> None:
+    found = scene(tmp_path, SLOW)
+    with found.hq.daemon() as loop:
+        settle(loop, lambda: not loop.outsides.busy)
+        found.hq.drop("article.md", "---\ntags: [article]\n---\n# An article\n\nWrite.\n")
+        settle(loop, lambda: bool(loop.live.tasks) and only(loop).state is State.REVIEW)
+        task = only(loop).id
+        assert found.hq.ask(loop, "approve", task).ok
+        settle(loop, lambda: len(found.hq.folder("done")) == 1)
+        found.push("docs/theirs.md", "words")
+        sync(found, loop)
+        settle(loop, found.in_line)
+    assert found.there("show", "main:content/article.md").startswith("three good words")
+    landed = [record.landed for record in found.hq.records(task) if record.event.value == "landed"]
+    assert len(landed) == 1
+    assert landed[0] in found.hq.git("rev-list", "main").splitlines()
+    assert found.there("show", "-s", "--format=%(trailers:key=Hqd-Work,valueonly)", str(landed[0])) == task
