@@ -124,7 +124,7 @@ def _pause(draft: Draft, fields: dict[str, Any], speaker: Speaker, now: datetime
 def _resume(draft: Draft, fields: dict[str, Any], speaker: Speaker, now: datetime) -> str:
     name = fields.get("name")
     if name is None:
-        lifted = [hold for hold in list(draft.holds) if hold in draft.board.holds]
+        lifted = [hold for hold in draft.holds if hold in draft.board.holds and hold not in draft.board.local]
         for hold in lifted:
             draft.lift(hold, now, speaker.name, "hqd resume")
         if draft.paused:
@@ -133,6 +133,10 @@ def _resume(draft: Draft, fields: dict[str, Any], speaker: Speaker, now: datetim
         return "resumed" + (f"; lifted {', '.join(lifted)}" if lifted else "")
     if name not in draft.holds:
         raise Usage(f"no hold {name!r}", remedy=f"there are: {', '.join(draft.holds) or 'none'}")
+    if name in draft.board.local:
+        raise Usage(
+            f"hold {name} lifts when its cause is gone: {draft.holds[name].missing}", remedy="hqd sync looks now"
+        )
     draft.lift(name, now, speaker.name, "hqd resume")
     return f"hold {name} lifted"
 

@@ -71,6 +71,7 @@ class Live:
             current=current,
             slots=slots,
             holds={**self.holds, **self.local_holds},
+            local=frozenset(self.local_holds),
             streaks=self.streaks,
             probing=frozenset(self._probing(now)),
             waiting=self.waiting,

@@ -72,6 +72,7 @@ class Board:
     current: Rules
     slots: Slots = Slots()
     holds: Mapping[str, Hold] = field(default_factory=dict)
+    local: frozenset[str] = frozenset()  # holds that stand beside the repository, not on main
     streaks: Mapping[str, Streak] = field(default_factory=dict)  # by agent
     probing: frozenset[str] = frozenset()  # holds of which one task may try now
     waiting: Mapping[str, str] = field(default_factory=dict)

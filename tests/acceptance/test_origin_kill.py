@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,10 @@ def files(found: Scene, where: str) -> list[str]:
     return sorted(line for line in listing if line.endswith(".md"))
 
 
+def _done(found: Scene, tasks: int) -> bool:
+    return len(found.hq.folder("done")) == tasks
+
+
 def synced(found: Scene, daemon: Daemon) -> None:
     until(lambda: daemon.ask("sync").ok and found.in_line(), "main is in line with origin", 30)
 
@@ -34,7 +39,7 @@ def test_killed_while_main_is_decided_again(tmp_path: Path, rounds: int) -> None
             synced(found, daemon)
             for k in range(3):
                 drop(found.hq, f"r{n}-{k}.md")
-            until(lambda n=n: len(found.hq.folder("done")) == 3 * n + 3, "the tasks are done", 30)
+            until(partial(_done, found, 3 * n + 3), "the tasks are done", 30)
             found.push(f"docs/{n}.md", f"{n}")
             before = files(found, "main")
             _ask_and_kill(daemon, rng.uniform(0.0, 0.4))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sys
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,10 @@ def test_two_daemons_share_the_work_and_one_that_is_killed_loses_nothing(tmp_pat
     assert found.hq.clean() == ""
 
 
+def _worked(found: Scene, log: Path, share: int) -> bool:
+    return len(log.read_text().splitlines()) >= share or ended(found) == 30
+
+
 @pytest.mark.crash
 def test_two_daemons_killed_again_and_again(tmp_path: Path) -> None:
     rng = random.Random(11)
@@ -100,7 +105,7 @@ def test_two_daemons_killed_again_and_again(tmp_path: Path) -> None:
             before = len(log.read_text().splitlines())
             victim = rng.choice((one, two))
             share = before + rng.randint(1, 4)
-            until(lambda share=share: len(log.read_text().splitlines()) >= share or ended(found) == 30, "work", 60)
+            until(partial(_worked, found, log, share), "work", 60)
             victim.kill(group=rng.random() < 0.7)
     with run(found.hq) as one, run(other) as two:
         until(lambda: done(found, 30, one, two), "all tasks are done", 120)

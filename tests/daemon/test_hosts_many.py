@@ -113,7 +113,7 @@ def test_a_lost_race_leaves_nothing_behind_and_is_decided_again(tmp_path: Path) 
                 theirs.append(found.push("docs/theirs.md", "first"))
             return push(updates)  # type: ignore[arg-type]
 
-        remote.push = late  # type: ignore[method-assign]
+        remote.push = late  # type: ignore[method-assign, assignment]
         found.hq.drop("task.md")
         settle(loop, lambda: len(found.hq.folder("done")) == 1)
         assert ledger.losses >= 1

@@ -244,6 +244,9 @@ def test_records_that_a_force_push_lost_hold_the_hq_until_they_are_back(tmp_path
         settle(loop)
         assert len(found.hq.folder("done")) == len(found.hq.folder("queue")) == 1, "nothing new is begun"
         assert found.tip == start, "nothing is pushed over it"
+        assert found.hq.ask(loop, "resume").ok
+        assert not found.hq.ask(loop, "resume", name="origin-rewritten").ok
+        assert "origin-rewritten" in loop.live.local_holds
         found.there("update-ref", "refs/heads/main", whole)
         settle(loop, lambda: len(found.hq.folder("done")) == 2 and found.in_line())
 
