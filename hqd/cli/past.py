@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from hqd.adapters.archive import GitArchive
@@ -22,10 +25,22 @@ class Told:
 def told(seen: View, *, labels: bool = True) -> Told:
     """All tasks of main's history. `labels`: with later edits and reverts."""
     archive = archive_of(seen)
-    with terminal.spinner("reading history"):
+    with terminal.spinner("reading history"), many_values():
         past = archive.past(seen.tree.commit)
         cases = archive.corpus(seen.tree.commit, label_days(seen)).cases if labels else ()
-    return Told(stories(facts_of(past.events), cases), remarks_of(past))
+        return Told(stories(facts_of(past.events), cases), remarks_of(past))
+
+
+@contextmanager
+def many_values() -> Iterator[None]:
+    """No search for cycles while many values are made that have none: it takes a third of the time."""
+    on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if on:
+            gc.enable()
 
 
 def archive_of(seen: View) -> GitArchive:

@@ -12,7 +12,7 @@ from typing import Any
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.gate import open_registry
-from hqd.cli.past import archive_of, remarks_of
+from hqd.cli.past import archive_of, many_values, remarks_of
 from hqd.cli.reading import View, view
 from hqd.cli.retold import Accepted, accepted, event_of, judging
 from hqd.codec import layout
@@ -161,15 +161,17 @@ def replay(call: Call, file: Path, *, since: str | None, as_json: bool) -> int:
     return EXIT_OK
 
 
-def replayed(call: Call, seen: View, tried: Tried, since: str | None, stack: ExitStack) -> Replayed:
-    """Routing of all tasks, then every task that the playbook takes, or took, event by event."""
+def replayed(
+    call: Call, seen: View, tried: Tried, since: str | None, stack: ExitStack, *, walks: bool = True
+) -> Replayed:
+    """Routing of all tasks, then (`walks`) every task that the playbook takes, or took, event by event."""
     root = seen.repo.root
-    with terminal.spinner("reading history"):
+    with terminal.spinner("reading history"), many_values():
         past = archive_of(seen).past(seen.tree.commit)
         after = _after(seen, since)
         tasks = list(accepted(seen, past, after))
     versions = Versions(seen, tried)
-    with terminal.spinner("deciding again"):
+    with terminal.spinner("deciding again"), many_values():
         known, lost = _with_rules(tasks, versions)
         routing = reroute(
             [(each.task, pin, _playbook(each)) for each, pin in known], versions.old, versions.new, tried.name
@@ -183,7 +185,7 @@ def replayed(call: Call, seen: View, tried: Tried, since: str | None, stack: Exi
             old_prompts=versions.old_prompt,
             new_prompts=versions.new_prompt,
         )
-        stories = [(each.task, _events(each)) for each, _pin in known if each.task.id in routing.taken]
+        stories = [(each.task, _events(each)) for each, _pin in known if walks and each.task.id in routing.taken]
         costs = prices(event for _task, events in stories for event in events)
         walked = []
         for task, events in stories:
@@ -202,10 +204,15 @@ def _tried(path: Path, shown: str) -> Tried:
         data = path.read_bytes()
     except OSError as fault:
         raise Usage(f"{shown} cannot be read: {fault.strerror or fault}") from fault
+    return tried_of(data, shown, path.parent)
+
+
+def tried_of(data: bytes, shown: str, folder: Path) -> Tried:
+    """A playbook as it would be in force from now on. Raises Misconfigured."""
     read = read_playbook(data, shown)
     if read.playbook is None:
         raise Misconfigured(str(next(iter(read.problems), f"{shown} is no playbook")), remedy="`hqd check` says more")
-    return Tried(read.playbook, data, path.parent)
+    return Tried(read.playbook, data, folder)
 
 
 def _after(seen: View, since: str | None) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from hqd.core.evolve import UNCOUNTED
 from hqd.core.report.facts import Fact, Verdict
@@ -36,8 +37,7 @@ class Word(StrEnum):
     REJECTED = "rejected"
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(NamedTuple):
     """One attempt that has a result. `counted`: the agent was asked and its work was judged."""
 
     task: str
