@@ -2,9 +2,10 @@
 
 The real daemon, over HTTP on 127.0.0.1, against a fake GitHub with a bare repository behind it. The HQ is made with its
 tasks in review/ as if they had come there by themselves; it follows origin every ten minutes only, so that a merge is
-noticed by what the forge says. A poll is what lies between two lists of what changed; it is
-taken where nothing has changed. Requests answered 304 do not count against GitHub's limit. Noticed: main of the HQ has
-the `landed` event; the person merges by squash at a random moment of the poll, or right after one with a webhook.
+noticed by what the forge says. A poll is what lies between two lists of what changed; it is taken where nothing has
+changed. Requests answered 304 do not count against GitHub's limit. Noticed: main of the HQ has the `landed` event; the
+person merges by squash at a random moment of the poll, or right after one with a webhook. What pushing to origin costs
+is measured with it (`forge_push`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from bench import forge_push
 from bench.daemon import CHECKOUT, daemon, git, resident, wait
 from bench.ledger import environment, on_disk
 from hqd import __version__
@@ -104,6 +106,7 @@ def run(quick: bool) -> dict[str, Any]:
         "pull_requests": count,
         "poll_s": poll,
         **measured,
+        "origin": forge_push.run(quick),
         "against_targets": {name: {"measured": found[name], "target": target} for name, target in TARGETS.items()},
     }
 
