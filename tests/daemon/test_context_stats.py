@@ -16,7 +16,7 @@ from hqd.core.experiment import Arm, arm
 from hqd.errors import Usage
 from hqd.model.playbook import Experiment
 from tests.daemon.headquarters import SETTINGS, Headquarters, make, settle
-from tests.daemon.test_context import ended, manifests, row
+from tests.daemon.test_context import ended, manifests, prompt, rebuilt, row
 
 EXPERIMENT = 'experiment = { source = "brand.md", holdout = 0.5, effect = 0.6 }\n'
 LETTERS = f"""
@@ -126,3 +126,27 @@ def test_check_refuses_an_experiment_on_what_is_required(tmp_path: Path) -> None
     (problem,) = [each for each in check_reader(FolderReader(hq.root), lambda _gate: ()).problems if each.stops]
     assert (problem.path, problem.key) == ("playbooks/general.toml", "experiment.source")
     assert "what is required is never left out" in problem.message
+
+
+def test_where_the_template_changes_too_an_arm_keeps_it_and_prompts_are_made_again(tmp_path: Path) -> None:
+    """`without` gets the prompt for that, `empty` the step's own without the source; both as the manifest says."""
+    three = EXPERIMENT.replace("0.5", "0.999").replace(" }", ', prompt = { work = "plain.md" } }')
+    general = LETTERS.replace(EXPERIMENT, three).replace('agent = "worker"\n', 'agent = "worker"\nprompt = "own.md"\n')
+    hq = make(tmp_path, general=general)
+    hq.answers({"answer": "three good words"})
+    hq.write("playbooks/own.md", "Write as the brand document says: {{ task.title }}.\n")
+    hq.write("playbooks/plain.md", "Write: {{ task.title }}.\n")
+    hq.write("workspace/context/brand.md", "We say hello to everybody, always.\n")
+    hq.commit()
+    for n in range(6):
+        hq.drop(f"task-{n}.md", f"# Task {n}\n")
+    with hq.daemon() as loop:
+        settle(loop, seconds=60)
+    experiment = Experiment(source="brand.md", holdout=0.999, effect=0.6, prompt={"work": "plain.md"})
+    for task in ended(hq):
+        mine = arm(experiment, "general", task)
+        sent = prompt(hq, next(record for record in hq.records(task) if record.prompt))
+        assert ("as the brand document says" in sent) is (mine is not Arm.WITHOUT)
+        assert ("hello to everybody" in sent) is (mine is Arm.WITH)
+        assert rebuilt(hq, task) == 1
+    assert len(ended(hq)) == 6

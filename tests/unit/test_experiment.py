@@ -123,7 +123,8 @@ def test_observations_count_first_tries_and_all_tokens() -> None:
         sent("c", False, True), sent("d", False, True, **{"similar:x/write": 10, "similar:y/write": 30}),
     ])  # fmt: skip
     brand, similar = seen["letters", "write"]
-    assert (brand.source, brand.attempts, brand.tokens, brand.dollars) == ("brand", 3, 300, pytest.approx(0.0003))
+    assert (brand.source, brand.attempts, brand.tokens) == ("brand", 3, 300)
+    assert brand.dollars == pytest.approx(0.0003)
     assert (brand.passed_with, brand.n_with, brand.passed_without, brand.n_without) == (1, 2, 0, 2)
     assert brand.difference == 0.5
     assert (similar.source, similar.tokens, similar.n_with) == ("similar work", 40, 1)
