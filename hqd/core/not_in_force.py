@@ -24,15 +24,17 @@ class Later:
     values: Callable[[Any], bool] = lambda value: True
 
 
-NOT_IN_FORCE: tuple[Later, ...] = (
-)
+NOT_IN_FORCE: tuple[Later, ...] = ()
+"""Nothing at present. A key that is read before its behaviour is there stands here until it is."""
 
 
-def not_in_force(file: File, path: str, values: Mapping[str, Any]) -> tuple[Problem, ...]:
+def not_in_force(
+    file: File, path: str, values: Mapping[str, Any], table: tuple[Later, ...] = NOT_IN_FORCE
+) -> tuple[Problem, ...]:
     """Every use, in the raw values of a file, of what this hqd does not do yet. Lines and keys are not known here."""
     return tuple(
         Problem(path, 0, "", later.what, "it is kept, and has no effect", ProblemLevel.NOT_IN_FORCE, place)
-        for later in NOT_IN_FORCE
+        for later in table
         if later.file == file
         for place, value in _found(values, later.place, ())
         if value not in (None, [], {}, False) and later.values(value)

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
-from hqd.errors import Misconfigured
-from tests.daemon.headquarters import SETTINGS, make, only, settle
+from tests.daemon.headquarters import make, only, settle
 
 
 def test_a_duplicate_of_earlier_accepted_work_is_caught(tmp_path: Path) -> None:
@@ -52,19 +49,3 @@ def test_a_gate_that_cannot_be_is_named_before_anything_is_paid_for(tmp_path: Pa
     assert "mim" in (task.cursor.missing or "")
     assert "no-such-gate" in (task.cursor.missing or "")
     assert hq.events(task.id) == ["accepted", "parked"]
-
-
-def test_work_on_another_repository_is_parked_as_not_in_force(tmp_path: Path) -> None:
-    hq = make(tmp_path)
-    hq.drop("site.md", "---\nrepo: site\n---\n# On the site\n")
-    with hq.daemon() as loop:
-        settle(loop)
-        task = only(loop)
-    assert task.cursor.reason is not None
-    assert (task.state.value, task.cursor.reason.value) == ("blocked", "not_in_force")
-
-
-def test_several_hosts_are_refused_rather_than_let_loose(tmp_path: Path) -> None:
-    hq = make(tmp_path, settings=SETTINGS.replace("[hq]", '[hq]\nhosts = "many"'))
-    with pytest.raises(Misconfigured, match="not in force yet"), hq.daemon():
-        pass

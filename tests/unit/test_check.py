@@ -16,7 +16,7 @@ from hqd.check import Report, check_file, check_reader
 from hqd.codec.config import Config, read_config
 from hqd.codec.schemas import schemas
 from hqd.codec.starter import AGENTS, starter_settings
-from hqd.core.not_in_force import NOT_IN_FORCE
+from hqd.core.not_in_force import NOT_IN_FORCE, Later, not_in_force
 from hqd.gates.registry import Registry
 from hqd.model.change import Entry
 from hqd.model.playbook import Playbook
@@ -174,10 +174,6 @@ def test_a_good_configuration_has_no_problems() -> None:
             "or a list of values)",
         ),
         (AGENT + 'output = "news/s.json"\n', "5: steps.write.output: playbooks/news/s.json does not exist"),
-        (
-            AGENT + "[[steps]]\nname = 'ok'\n[steps.review]\nrisk = 0.1\n",
-            "8: steps.ok.review.risk: not in force yet: reviews by risk; it is kept, and has no effect",
-        ),
         (
             "[[steps]]\nname = 'ok'\nreview = {}\n",
             "4: steps.ok.review: warning: has nothing to review: no agent works before it",
@@ -345,10 +341,6 @@ def test_a_schema_that_is_no_schema_is_named() -> None:
         (
             SETTINGS + '[repos.site]\nurl = "x"\nprotected = ["../x"]\n',
             "hqd.toml:13: repos.site.protected[0]: ../x leaves the repository; name a path inside it",
-        ),
-        (
-            SETTINGS + '[hq]\nhosts = "many"\n',
-            "hqd.toml:12: hq.hosts: not in force yet: several hosts on one HQ; it is kept, and has no effect",
         ),
         (
             SETTINGS + '[[notify]]\non = ["blocked"]\ncommand = ["x", "{{ task.tilte }}"]\n',
@@ -539,6 +531,20 @@ def test_the_table_of_what_is_not_in_force_names_keys_that_exist() -> None:
     for later in NOT_IN_FORCE:
         if later.file in ("settings", "playbook"):
             assert places(Settings if later.file == "settings" else Playbook, later.place), later.place
+
+
+def test_a_use_of_what_is_not_in_force_is_named_where_it_stands() -> None:
+    table = (
+        Later("playbook", ("steps", "*", "review", "sample"), "samples", lambda value: value != 1),
+        Later("settings", ("audit",), "audits"),
+    )
+    used = {"steps": [{"review": {"sample": 1}}, {"review": {"sample": 0.2}}, {"name": "x"}], "audit": 0.5}
+    (problem,) = not_in_force("playbook", "p.toml", used, table)
+    assert (problem.place, problem.message, problem.level) == (
+        ("steps", 1, "review", "sample"), "samples", ProblemLevel.NOT_IN_FORCE
+    )  # fmt: skip
+    assert [each.place for each in not_in_force("settings", "hqd.toml", used, table)] == [("audit",)]
+    assert not_in_force("settings", "hqd.toml", {"audit": False}, table) == ()
 
 
 # --- schemas -------------------------------------------------------------------------------------------------------

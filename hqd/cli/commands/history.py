@@ -58,7 +58,7 @@ def backtest(
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Try a gate, a lesson or a playbook's gates on every past output.
+    """Try a gate, lesson or playbook on every past output.
 
     Beside what people said of these outputs. Labels come from people's acts alone and are set before any gate runs.
 
