@@ -12,6 +12,7 @@ from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.past import Told, told
 from hqd.cli.reading import View, now, view
+from hqd.core.lesson_worth import Worth, worth
 from hqd.core.report.html import page
 from hqd.core.report.page import REACHED, Report, figures, headline, sections
 from hqd.core.report.plain import markdown, plain
@@ -39,7 +40,14 @@ def report(call: Call, wish: Wish) -> int:
     with view(call) as seen:
         past = told(seen)
         _known_playbook(wish.playbook, past)
-        made = figures(past.stories, begin, wish.playbook, without=wish.without_lessons, remarks=past.remarks)
+        made = figures(
+            past.stories,
+            begin,
+            wish.playbook,
+            without=wish.without_lessons,
+            remarks=past.remarks,
+            worth=_worth(call) if seen.committed is not None and seen.committed.lessons else (),
+        )
         name, where = seen.repo.root.name, _where(seen, wish)
     title = f"{name}: report" + (f" of {wish.playbook}" if wish.playbook else "")
     if wish.form == "json":
@@ -51,6 +59,26 @@ def report(call: Call, wish: Wish) -> int:
     else:
         _print(made, title, where)
     return EXIT_OK
+
+
+def _worth(call: Call) -> tuple[Worth, ...]:
+    """What each lesson in force was worth, as `hqd lessons stats` says it."""
+    from hqd.cli.lessons import shelf
+    from hqd.cli.lessons_review import traces_of
+
+    with shelf(call) as found:
+        traces = traces_of(found)
+        book = sorted((each for each in found.book.values() if each.in_force), key=lambda each: each.id)
+        return tuple(
+            worth(
+                each,
+                traces.seen.get(each.id, ()),
+                traces.told.get(each.id, 0),
+                traces.tokens.get(each.id, 0),
+                traces.token_usd,
+            )
+            for each in book
+        )
 
 
 def _known_playbook(name: str | None, past: Told) -> None:

@@ -92,6 +92,8 @@ def test_the_figures_are_those_of_the_story(hq: Headquarters, capsys: pytest.Cap
     assert stopped["rework"] == pytest.approx(0.05)
     assert {row["playbook"]: row["reviews"] for row in found["playbooks"]} == {"article": 3, "general": 0}
     assert found["remarks"] == []
+    (worth,) = found["worth"]
+    assert (worth["lesson"], worth["hits"], worth["candidates"], worth["saves"]) == ("L-0001", 1, 1, 0)
 
 
 def test_people_read_the_same_in_text_and_markdown(hq: Headquarters, capsys: pytest.CaptureFixture[str]) -> None:

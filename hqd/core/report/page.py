@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from hqd.core.lesson_worth import Worth
 from hqd.core.report.agents import AgentRow, agents
 from hqd.core.report.deaths import Death, deaths
 from hqd.core.report.lessons import LessonRow, Without, lesson_rows, without_lessons
@@ -36,6 +37,7 @@ class Report:
     lessons: tuple[LessonRow, ...]
     without: Without | None = None
     remarks: tuple[str, ...] = ()
+    worth: tuple[Worth, ...] = ()  # over all of history, whatever was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ def figures(
     *,
     without: bool = False,
     remarks: Sequence[str] = (),
+    worth: Sequence[Worth] = (),
 ) -> Report:
     """The report over stories; `playbook`: of that one alone."""
     chosen = [story for story in stories if playbook is None or story.playbook == playbook]
@@ -95,6 +98,7 @@ def figures(
         lessons=lesson_rows(alive, begin),
         without=without_lessons(alive, begin) if without else None,
         remarks=tuple(remarks),
+        worth=tuple(worth),
     )
 
 
@@ -127,6 +131,7 @@ def sections(report: Report) -> tuple[Section, ...]:
         _agents(report.agents),
         recovery_section(report.recovery),
         _lessons(report.lessons),
+        _worth(report.worth),
     ]
     if report.without is not None:
         found.append(_without(report.without))
@@ -314,6 +319,35 @@ def _lessons(rows: Sequence[LessonRow]) -> Section:
         ),
         ("A stop is right where a person, shown the output without its verdict, rejected it (`audit`).",),
     )
+
+
+def _worth(rows: Sequence[Worth]) -> Section:
+    return Section(
+        "worth",
+        "Lessons' worth, over all of history",
+        ("lesson", "exposures", "hits", "saves", "candidates", "false", "escapes", "again, per exposure", "net"),
+        tuple(
+            (
+                row.lesson,
+                str(row.exposures),
+                str(row.hits),
+                str(row.saves),
+                str(row.candidates),
+                str(row.false_positives),
+                str(row.escapes),
+                str(row.recurrence),
+                _net(row.net_usd),
+            )
+            for row in rows
+        ),
+        ("A stop is a candidate until a person who did not see the verdict, or an audit, confirms it as a save.",),
+    )
+
+
+def _net(cost: float | None) -> str:
+    if cost is None:
+        return "unknown"
+    return dollars(cost) if cost >= 0 else f"-{dollars(-cost)}"
 
 
 def _without(found: Without) -> Section:
