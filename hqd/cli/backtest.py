@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
-from hqd.adapters.archive import GitArchive
+from hqd.adapters.archive import GitArchive, no_collection
 from hqd.cli import terminal
 from hqd.cli.backtest_gates import Given, Tested, lesson_at, playbook_at, terms
 from hqd.cli.backtest_run import Laboratory, Progress, Trial, together
@@ -41,7 +41,11 @@ class Asked:
 
 def backtest(call: Call, asked: Asked, *, as_json: bool) -> int:
     """Prints what a gate would have been worth. Raises Usage, Misconfigured."""
-    with view(call) as seen, laboratory(call, seen, asked.as_of, allow_commands=asked.allow_commands) as bench:
+    with (
+        no_collection(),
+        view(call) as seen,
+        laboratory(call, seen, asked.as_of, allow_commands=asked.allow_commands) as bench,
+    ):
         given = _given(call, seen, asked, bench.registry)
         wrong = [f"{each.spec.name}: {fault}" for each in given.gates for fault in _faults(each.spec, bench.registry)]
         if wrong:

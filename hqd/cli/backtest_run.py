@@ -24,6 +24,7 @@ from hqd.gates.many import judge_of
 from hqd.gates.registry import Registry
 from hqd.model.corpus import Case, Corpus, Label
 from hqd.model.gate import GateResult, GateSpec, GateStatus
+from hqd.model.lesson import Scope
 
 _EVERY = 2_000  # outputs between two words on progress
 Progress = Callable[[str], None]
@@ -80,7 +81,8 @@ class Laboratory:
         """
         start = time.monotonic()
         self._may_run(tested.spec)
-        cases = [case for case in self.corpus.cases if tested.covers(case)]
+        everywhere = tested.scope == Scope()
+        cases = [case for case in self.corpus.cases if everywhere or tested.covers(case)]
         said, ran = self._verdicts(tested.spec, cases)
         corrected = [
             case._replace(blob=case.corrected)

@@ -9,6 +9,7 @@ gate that already enforces, are not measurable unless a share of stopped outputs
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -137,12 +138,15 @@ def backtest(
     judged: Sequence[Judged], *, seed: str = "hqd", evidence: Evidence = Evidence(), enforced: bool = False
 ) -> Backtest:
     """Figures of one gate. `enforced`: it stopped outputs of this history itself. The same input, the same figures."""
-    barred = {each.case.cluster for each in judged if _is_evidence(each.case, evidence)}
-    free = [each for each in judged if each.case.cluster not in barred]
+    made_from = evidence.tasks or evidence.shown
+    barred = {each.case.cluster for each in judged if _is_evidence(each.case, evidence)} if made_from else set()
+    free = [each for each in judged if each.case.cluster not in barred] if barred else judged
+    seen = Counter((each.case.label, each.fired) for each in free)
+    number = Counter(label for label, _fired in seen.elements())
     left = Counts(
-        gated=sum(each.case.label is Label.GATED for each in free),
-        unknown=sum(each.case.label is Label.UNKNOWN for each in free),
-        errors=sum(each.fired is None for each in free),
+        gated=number[Label.GATED],
+        unknown=number[Label.UNKNOWN],
+        errors=sum(count for (_label, fired), count in seen.items() if fired is None),
         evidence=len(judged) - len(free),
     )
     rows = [_row(each, evidence) for each in sample(free, seed)]
@@ -160,7 +164,7 @@ def backtest(
         warnings=(*_paradox("agent", figures, agents), *_paradox("playbook", figures, playbooks)),
         audited=audited,
         enforced=enforced,
-        fired={label.value: sum(each.case.label is label and each.fired is True for each in free) for label in Label},
+        fired={label.value: seen[label, True] for label in Label},
     )
 
 
@@ -168,7 +172,7 @@ def sample(judged: Iterable[Judged], seed: str) -> list[Judged]:
     """One labelled output that could be judged for each cluster, in order of cluster; whatever the order of input."""
     clusters: dict[str, dict[str, Judged]] = {}
     for each in judged:
-        if each.case.label.decided and each.fired is not None:
+        if each.fired is not None and each.case.label in _RANK:
             clusters.setdefault(each.case.cluster, {})[f"{each.case.task}/{each.case.n}"] = each
     return [found[draw(seed, cluster, found)] for cluster, found in sorted(clusters.items())]
 
@@ -260,7 +264,7 @@ def _is_evidence(case: Case, evidence: Evidence) -> bool:
 
 
 def _flagged(judged: Judged) -> bool:
-    return judged.fired is True and judged.case.label.decided
+    return judged.fired is True and judged.case.label in _RANK
 
 
 _RANK = {Label.ACCEPTED: 0, Label.EDITED: 1, Label.REJECTED: 2}

@@ -42,12 +42,12 @@ class GitArchive:
 
     def past(self, revision: str | None = None) -> Past:
         tip = self._commit(revision)
-        with _no_collection(), self._store(tip) as (kept, last):
+        with no_collection(), self._store(tip) as (kept, last):
             return self._past(kept, tip, last)
 
     def corpus(self, revision: str | None = None, label_days: float = 14.0) -> Corpus:
         tip = self._commit(revision)
-        with _no_collection(), self._store(tip) as (kept, last):
+        with no_collection(), self._store(tip) as (kept, last):
             found = kept.corpus(tip, label_days)
             if found is None:
                 self._progress("labels")
@@ -199,7 +199,7 @@ class GitArchive:
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
+def no_collection() -> Iterator[None]:
     """No search for cycles while a million small values are made, of which none is in one: a third of the time."""
     was = gc.isenabled()
     gc.disable()
@@ -224,4 +224,4 @@ def _came(parts: Iterator[bytes]) -> Iterator[tuple[bytes, bytes]]:
             yield path, words[3]
 
 
-__all__ = ["FILE", "GitArchive"]
+__all__ = ["FILE", "GitArchive", "no_collection"]

@@ -118,12 +118,11 @@ class Store:
         place = Case._fields.index("label")
         seen = Case._fields.index("seen")
         labels = {label.value: label for label in Label}
-        cases = [
-            Case._make(
-                (*each[:place], labels[each[place]], *each[place + 1 : seen], bool(each[seen]), *each[seen + 1 :])
-            )
-            for each in found
-        ]
+        cases = []
+        for each in found:
+            values = list(each)
+            values[place], values[seen] = labels[values[place]], bool(values[seen])
+            cases.append(Case._make(values))
         return cases, json.loads(row[1])
 
     def keep_corpus(self, tip: str, days: float, cases: Iterable[Case], facts: dict[str, Any]) -> None:

@@ -1,0 +1,139 @@
+"""`hqd backtest` over a generated history: shapes, determinism, scopes, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.lessons_history import Made, git, make
+from hqd.cli import main
+
+SHARE = {"hits", "n", "rate", "interval"}
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    return make(tmp_path_factory.mktemp("history") / "hq", tasks=120)
+
+
+@pytest.fixture
+def hqd(made: Made, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(made.root)
+
+    def call(*words: str, code: int = 0) -> str:
+        capsys.readouterr()
+        assert main(["backtest", *words]) == code
+        said = capsys.readouterr()
+        return said.out if code == 0 else said.err
+
+    return call
+
+
+def flags(made: Made, fault: str) -> set[tuple[str, int]]:
+    return {key for key, faults in made.faults.items() if fault in faults and key in made.truth}
+
+
+def test_the_json_has_the_promised_shape_and_the_true_numbers(made: Made, hqd: Any) -> None:
+    found = json.loads(hqd("--kind", "must_not_include", "--set", "values=TODO", "--json"))
+    assert found["schema_version"] == 1
+    assert {"tp", "fp", "fn", "tn", "other", "gated", "unknown"} == found["counts"].keys()
+    assert found["among"] == "among outputs that reached a human"
+    assert found["recall"] is None
+    assert found["recall_interval"] == "not measurable"
+    assert found["precision_strict"].keys() == SHARE
+    assert found["tip"] == git(made.root, "rev-parse", "main")
+    flagged = {(row["task"], int(Path(row["path"]).name[:3])) for row in found["flagged"]}
+    assert flagged == flags(made, "todo")
+    assert all("TODO" in row["excerpt"] for row in found["flagged"])
+    assert {row["label"] for row in found["flagged"]} <= {"accepted", "edited", "rejected"}
+    counts, decided = found["counts"], {case[0] for case in made.truth}
+    assert counts["tp"] > 0
+    assert counts["tp"] + counts["fp"] + counts["fn"] + counts["tn"] + counts["other"] <= len(decided)
+    assert counts["gated"] + counts["unknown"] + len(made.truth) == made.attempts
+    assert found["precision"] == pytest.approx(counts["tp"] / (counts["tp"] + counts["fp"] + counts["other"]), abs=1e-5)
+
+
+def test_the_same_tip_gives_the_same_bytes_with_and_without_an_index(made: Made, hqd: Any) -> None:
+    words = ("--kind", "must_not_include", "--set", "values=refund", "--json")
+    first = hqd(*words)
+    assert first == hqd(*words)
+    (made.root / ".hqd" / "archive.sqlite").unlink()
+    assert first == hqd(*words)
+
+
+def test_a_scope_leaves_other_playbooks_and_steps_out(hqd: Any) -> None:
+    gate = ("--kind", "must_not_include", "--set", "values=TODO", "--json")
+    found = json.loads(hqd(*gate, "--playbook", "brief", "--step", "write"))
+    assert {"brief"} == found["playbooks"].keys()
+    assert {row["step"] for row in found["flagged"]} <= {"write"}
+
+
+def test_as_of_a_commit_later_acts_are_not_read(made: Made, hqd: Any) -> None:
+    commits = git(made.root, "rev-list", "--first-parent", "--reverse", "main").split()
+    gate = ("--kind", "must_not_include", "--set", "values=TODO", "--json")
+    early = json.loads(hqd(*gate, "--as-of", commits[len(commits) // 3]))
+    whole = json.loads(hqd(*gate))
+    assert sum(early["labels"].values()) < sum(whole["labels"].values())
+    assert early["as_of"] == commits[len(commits) // 3]
+
+
+def test_a_playbooks_own_gates_stopped_what_they_flag_so_their_rate_is_not_measurable(hqd: Any) -> None:
+    text = hqd("--playbook", "article")
+    assert "write/word_count" in text
+    found = json.loads(hqd("article@main", "--json"))
+    assert [row["name"] for row in found["gates"]] == ["word_count"]
+
+
+def test_a_lesson_is_not_scored_on_its_evidence(made: Made, hqd: Any) -> None:
+    key = min(flags(made, "todo"))
+    lesson = f"""---
+id: L-0001
+status: proposed
+class: todo_left
+gate: {{ kind: must_not_include, values: [TODO] }}
+evidence:
+- {{ task: {key[0]}, path: x }}
+---
+A TODO was left.
+"""
+    (made.root / "L-0001-todo.md").write_text(lesson)
+    found = json.loads(hqd("L-0001-todo.md", "--json"))
+    assert key[0] not in {row["task"] for row in found["flagged"]}
+    assert found["left_out"]["evidence"] >= 1
+    assert found["lesson"] == "L-0001"
+
+
+def test_gates_that_look_at_the_task_and_the_files_see_what_the_attempt_saw(hqd: Any) -> None:
+    found = json.loads(hqd("--kind", "must_include", "--set", "values=number", "--set", "target=task", "--json"))
+    assert found["left_out"]["errors"] == 0
+    assert found["flagged"] == []
+    files = json.loads(hqd("--kind", "max_file_size", "--set", "max=10", "--playbook", "patch", "--json"))
+    assert len(files["flagged"]) > 3
+    lost = files["left_out"]["errors"]  # tries whose commits no ref keeps any more: said, and counted nowhere else
+    assert lost + files["fired_on"]["accepted"] + files["fired_on"]["edited"] + files["fired_on"]["rejected"] > lost
+
+
+def test_text_for_people_says_among_whom_and_never_zero_per_cent(hqd: Any) -> None:
+    text = hqd("--kind", "must_not_include", "--set", "values=never-there")
+    assert "among outputs that reached a human" in text
+    assert "not measurable" in text
+    assert " 0 %" not in text
+    assert "(≤ " in text
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ((), "say what to test"),
+        (("--kind", "no_such_kind"), "no gate kind"),
+        (("--kind", "command", "--set", 'argv=["true"]'), "--allow-commands"),
+        (("L-9999",), "no lesson L-9999"),
+        (("nowhere",), "no playbook nowhere"),
+        (("--kind", "non_empty", "--as-of", "nowhere"), "no commit 'nowhere'"),
+    ],
+)
+def test_what_cannot_be_tested_is_refused(hqd: Any, words: tuple[str, ...], said: str) -> None:
+    assert said in hqd(*words, code=2)
