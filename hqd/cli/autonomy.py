@@ -19,6 +19,7 @@ from hqd.codec.playbook import read_playbook
 from hqd.core.autonomy import Escape, Standing, escapes, reviews, share_of, standing
 from hqd.core.report.share import percent
 from hqd.core.secret_scan import redact
+from hqd.core.teaching import WRONG_ACCEPTANCE
 from hqd.errors import EXIT_OK, Expected
 from hqd.model.corpus import Case, Past
 from hqd.model.playbook import Playbook
@@ -93,8 +94,27 @@ def _one(seen: View, past: Past, cases: Sequence[Case], path: str, playbook: Pla
     after = max(changed, written)
     stale = restored is not None and changed > written
     found = standing(playbook, step, review, cases, after)
-    escaped = escapes(playbook.name, cases, after) if share_of(review) < 1 else ()
+    escaped = (*escapes(playbook.name, cases, after), *_lessons(seen, past, cases, playbook.name, after))
+    escaped = escaped if share_of(review) < 1 else ()
     return Found(path, playbook, found, escaped, restored, stale)
+
+
+def _lessons(seen: View, past: Past, cases: Sequence[Case], playbook: str, after: int) -> Iterator[Escape]:
+    """Wrong acceptances of the playbook's work that were written down as lessons since, by hqd or by hand."""
+    came = {
+        path: change.order
+        for change in past.changes
+        if change.order > after
+        for path, before, _after in change.files
+        if before is None
+    }
+    mine = {case.task for case in cases if case.playbook == playbook}
+    for path, lesson in (seen.committed.lessons if seen.committed is not None else {}).items():
+        tasks = [each.task for each in lesson.evidence if each.task is not None]
+        about = playbook in lesson.scope.playbooks or any(task in mine for task in tasks)
+        if path in came and lesson.class_ == WRONG_ACCEPTANCE and about:
+            task = tasks[0] if tasks else lesson.id
+            yield Escape(playbook, task, f"lesson {lesson.id}: {lesson.title}", came[path])
 
 
 def _changed(seen: View, past: Past, path: str, step: str) -> int:

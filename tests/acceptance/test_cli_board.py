@@ -206,3 +206,21 @@ def test_help_version_and_wrong_words(hqd: CommandLine) -> None:
     missing = hqd("show")
     assert missing.code == 2
     assert "hqd show --help" in missing.err
+
+
+def test_history_is_counted_and_tried_by_commands(hqd: CommandLine) -> None:
+    counted = hqd.ok("report", "--format", "json").json()
+    assert counted["schema_version"] == 1
+    assert counted["outcomes"]["first_pass"]["hits"] == 0
+    assert counted["outcomes"]["first_pass"]["n"] == counted["outcomes"]["tasks"] - 1  # one waits for its date
+    page = hqd.ok("report", "--format", "html").out
+    assert page.startswith("<!doctype html>")
+    assert hqd("report", "--format", "pdf").code == 2
+    assert hqd.ok("report", "recovery", "--json").json()["rungs"]
+    assert "no playbook has" in hqd.ok("report", "autonomy").out
+    own = hqd.ok("replay", "--playbook", "playbooks/general.toml", "--json").json()
+    assert (own["decisions"]["different"], own["saved"]["attempts"]) == (0, [0, 0])
+    assert hqd("replay", "--playbook", "nowhere.toml").code == 2
+    assert hqd("replay", "--playbook", "playbooks/general.toml", "--from", "--output=x").code == 2
+    assert "0 of" in hqd.ok("bisect", "general").out
+    assert hqd("bisect", "nobody").code == 2

@@ -13,6 +13,7 @@ from hqd.cli.call import Call
 from hqd.cli.display import line
 from hqd.cli.past import archive_of
 from hqd.cli.reading import view
+from hqd.cli.replay import replay
 from hqd.cli.report import Wish, report
 from hqd.cli.show import show
 from hqd.cli.status import status
@@ -109,6 +110,9 @@ def test_a_label_counts_in_the_report_and_the_ladder_goes_on_where_it_was(
         ("rejected", "audit", True, 0.999999)
     ] * 3
     assert cases[1].reason == "unfinished 1"
+    replay(Call(hq.env, hq.root, None), hq.root / "playbooks/article.toml", since=None, as_json=True)
+    decisions = json.loads(capsys.readouterr().out)["decisions"]
+    assert (decisions["different"], decisions["outside"]) == (0, 0), "history with audits replays as it was"
 
 
 def test_an_audit_survives_a_restart_and_a_drop_is_no_label(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 from hqd.cli.autonomy import report_autonomy
 from hqd.cli.call import Call
+from hqd.cli.replay import replay
 from hqd.cli.report import Wish, report
 from hqd.cli.status import status
 from hqd.model.record import Record
@@ -88,6 +89,9 @@ def test_a_skipped_review_lands_by_itself_and_a_revert_brings_full_review_back_u
     assert report(Call(hq.env, hq.root, None), Wish(form="json")) == 0
     row = json.loads(capsys.readouterr().out)["playbooks"][0]
     assert (row["skipped"], row["reviews"], row["clean"]["n"]) == (1, 0, 0)
+    replay(Call(hq.env, hq.root, None), hq.root / "playbooks/article.toml", since=None, as_json=True)
+    decisions = json.loads(capsys.readouterr().out)["decisions"]
+    assert (decisions["same"], decisions["different"], decisions["outside"]) == (4, 0, 0)
 
     merge = hq.git("log", "--format=%H", "-1", "--grep=Hqd-Work")
     hq.git("revert", "--no-edit", "-m", "1", merge)
@@ -106,6 +110,17 @@ def test_a_skipped_review_lands_by_itself_and_a_revert_brings_full_review_back_u
         settle(loop, lambda: len(hq.folder("done")) == 2)
         settle(loop)
         assert restored(hq) == "", "the old escape does not come back"
+
+
+def test_a_lesson_of_a_wrong_acceptance_is_an_escape(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    hq = make(tmp_path, article=ARTICLE)
+    with_share(hq, "0.2")
+    lesson = "---\nid: L-0001\nstatus: recorded\nclass: wrong_acceptance\nscope: {playbooks: [article]}\n---\nWrong.\n"
+    hq.write("lessons/L-0001-wrong.md", lesson)
+    hq.commit("by hand")
+    assert told(hq, capsys)["escapes"] == [{"task": "L-0001", "why": "lesson L-0001: Wrong."}]
+    with_share(hq, "0.5")
+    assert told(hq, capsys)["escapes"] == [], "it was known when the share was changed"
 
 
 def test_a_rejection_restores_full_review_at_once_and_a_new_share_lifts_it(tmp_path: Path) -> None:

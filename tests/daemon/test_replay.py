@@ -155,6 +155,15 @@ def test_only_what_came_after_a_commit_counts(hq: Headquarters, capsys: pytest.C
         run(hq, LADDER, capsys, since="nowhere")
 
 
+def test_a_shallow_clone_says_what_is_missing(
+    hq: Headquarters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hq.git("clone", "-q", "--depth", "5", f"file://{hq.root}", str(tmp_path / "shallow"))
+    call = Call(hq.env, tmp_path / "shallow", None)
+    assert replay(call, hq.root / "playbooks/general.toml", since=None, as_json=False) == 0
+    assert "missing: a shallow clone" in capsys.readouterr().out
+
+
 def test_people_read_it_too_and_a_broken_file_is_named(
     hq: Headquarters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
