@@ -19,7 +19,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import lessons_honesty
+from bench import lessons_honesty, lessons_replay
 from bench.lessons_history import Made, environment, make
 from hqd.adapters.archive import FILE, GitArchive
 from hqd.adapters.repository import GitRepository
@@ -47,6 +47,7 @@ def run(quick: bool) -> dict[str, Any]:
             "events": made.events,
             **backtests(made.root),
             **labels(made),
+            "replay": lessons_replay.measure(made.root),
         }
     finally:
         shutil.rmtree(place, ignore_errors=True)
