@@ -136,7 +136,8 @@ class ForgeRefused(Expected):
 
 
 class ForgeUnavailable(Temporary):
-    """A forge cannot be asked now. `cause`: down, timeout, limit. `wait`: seconds that it asked for, if it did.
+    """A forge cannot be asked now. `cause`: down, timeout, limit, answer (not one that it documents: its own trouble, a
+    proxy that answers for it, a version that hqd does not know). `wait`: seconds that it asked for, if it did.
 
     After a request that creates something it is not known whether the forge has done it: look before trying again.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from hqd.adapters.forges import gitea_words as words
 from hqd.adapters.forges import marker as marks
+from hqd.adapters.forges.answer import Json
 from hqd.adapters.forges.http import ForgeHttp, Params
 from hqd.adapters.forges.merging import merged
 from hqd.adapters.forges.served import Served
@@ -64,25 +65,18 @@ class GiteaForge(Served):
                 yield found
 
     def review(self, number: int) -> Review:
-        return words.review(self._http.get(f"{self._at}/pulls/{number}").data)
+        return words.review(self._http.get(f"{self._at}/pulls/{number}").said)
 
     def changed_reviews(self, since: datetime | None) -> tuple[Review, ...]:
         state = "open" if since is None else "all"
         rows = map(words.review, self._list("/pulls", {"state": state, "sort": "recentupdate"}))
         return tuple(rows if since is None else takewhile(lambda each: each.updated >= since, rows))
 
-    def update_review(
-        self, number: int, *, title: str | None = None, body: str | None = None, draft: bool | None = None
-    ) -> Review:
-        changes: dict[str, Any] = {} if body is None else {"body": marks.fitting(body)}
-        if title is not None or draft is not None:
-            now = self.review(number)
-            wanted = words.titled(title or now.title, now.draft if draft is None else draft)
-            changes |= {"title": wanted} if wanted != words.titled(now.title, now.draft) else {}
-        return self._patch(number, changes) if changes else self.review(number)
+    def _titled(self, title: str, draft: bool) -> str:
+        return words.titled(title, draft)
 
-    def _patch(self, number: int, changes: dict[str, Any]) -> Review:
-        return words.review(self._http.write("PATCH", f"{self._at}/pulls/{number}", changes).data)
+    def _edit(self, number: int, changes: Mapping[str, Any]) -> Review:
+        return words.review(self._http.write("PATCH", f"{self._at}/pulls/{number}", changes).said)
 
     def assign(
         self,
@@ -94,7 +88,7 @@ class GiteaForge(Served):
         assignees: Sequence[str] = (),
     ) -> None:
         issue = f"{self._at}/issues/{number}/labels"
-        known = {row["name"]: row["id"] for row in self._list("/labels")} if labels or without else {}
+        known = {row.text("name"): row.number("id") for row in self._list("/labels")} if labels or without else {}
         if labels:
             self._http.write("POST", issue, {"labels": [known.get(name) or self._label(name) for name in labels]})
         on_it = self.review(number).labels if without or assignees else ()
@@ -102,7 +96,7 @@ class GiteaForge(Served):
             self._http.write("DELETE", f"{issue}/{known[name]}")
         if assignees:
             everyone = dict.fromkeys([*self.review(number).assignees, *assignees])
-            self._patch(number, {"assignees": list(everyone)})
+            self._edit(number, {"assignees": list(everyone)})
         if reviewers:
             asked = {
                 "reviewers": [each for each in reviewers if "/" not in each],
@@ -114,13 +108,13 @@ class GiteaForge(Served):
         """Gitea adds labels by id, and only those that there are."""
 
         def there() -> int | None:
-            return next((int(row["id"]) for row in self._list("/labels") if row["name"] == name), None)
+            return next((row.number("id") for row in self._list("/labels") if row.text("name") == name), None)
 
         made = {"name": name, "color": _COLOUR}
-        return self._http.create(f"{self._at}/labels", made, there, lambda row: int(row["id"]))
+        return self._http.create(f"{self._at}/labels", made, there, lambda row: row.number("id"))
 
-    def _author(self, said: Any) -> Account:
-        return words.account(said.get("user"))
+    def _author(self, said: Json) -> Account:
+        return words.account(said.maybe_part("user"))
 
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
         after: Params = {} if since is None else {"since": since.strftime(_ISO)}
@@ -128,8 +122,8 @@ class GiteaForge(Served):
         for said in self._list(f"/pulls/{number}/reviews"):
             told = words.verdict(said)
             found += [told] if told is not None else []
-            if said.get("comments_count"):
-                lines = self._list(f"/pulls/{number}/reviews/{said['id']}/comments")
+            if said.maybe_number("comments_count"):
+                lines = self._list(f"/pulls/{number}/reviews/{said.number('id')}/comments")
                 found += [words.line_comment(line) for line in lines]
         wanted = (each for each in found if since is None or each.updated >= since)
         return tuple(sorted(wanted, key=lambda each: (each.at, each.kind is ItemKind.LINE, each.id)))
@@ -148,8 +142,7 @@ class GiteaForge(Served):
             self._http.write("POST", f"{self._at}/statuses/{commit}", body | {"target_url": check.url})
 
     def permission(self, login: str) -> Permission:
-        answer = self._http.find(f"{self._at}/collaborators/{quote(login, safe='')}/permission")
-        return words.permission(answer.data if answer is not None else None)
+        return self._allowed(f"/collaborators/{quote(login, safe='')}/permission", words.permission)
 
     def merge(self, number: int, head: str, style: MergeStyle, message: str = "") -> str:
         title, _, rest = message.partition("\n")
@@ -157,12 +150,6 @@ class GiteaForge(Served):
         body |= {"MergeTitleField": title, "MergeMessageField": rest.strip()} if message else {}
         path = f"{self._at}/pulls/{number}/merge"
         return merged(lambda: self.review(number), lambda: self._http.write("POST", path, body), head)
-
-    def close(self, number: int) -> Review:
-        return self._patch(number, {"state": "closed"})
-
-    def reopen(self, number: int) -> Review:
-        return self._patch(number, {"state": "open"})
 
     def delete_branch(self, branch: str, head: str) -> bool:
         return self._gone(f"{self._at}/branches/{quote(branch)}", head)

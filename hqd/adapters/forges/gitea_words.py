@@ -3,22 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from hqd.adapters.forges.github_words import account, comment, when
-from hqd.model.review import (
-    Check,
-    CheckStatus,
-    ItemKind,
-    Mergeable,
-    Permission,
-    Review,
-    ReviewItem,
-    ReviewStatus,
-)
-
-Json = Mapping[str, Any]
+from hqd.adapters.forges.answer import Json
+from hqd.adapters.forges.github_words import STATE_OF, account, comment, judged, on_line, permission, reported, shaped
+from hqd.model.review import Check, CheckStatus, ItemKind, Mergeable, Review, ReviewItem
 
 _WIP = re.compile(r"^(WIP:|\[WIP\])\s*", re.IGNORECASE)
 _VERDICTS = {
@@ -34,19 +22,6 @@ _STATES = {
     "error": CheckStatus.ERROR,
     "pending": CheckStatus.PENDING,
 }
-STATE_OF = {
-    CheckStatus.PASS: "success",
-    CheckStatus.SKIP: "success",
-    CheckStatus.FAIL: "failure",
-    CheckStatus.ERROR: "error",
-    CheckStatus.PENDING: "pending",
-}
-_PERMISSIONS = {
-    "owner": Permission.ADMIN,
-    "admin": Permission.ADMIN,
-    "write": Permission.WRITE,
-    "read": Permission.READ,
-}
 
 __all__ = ["STATE_OF", "account", "comment", "line_comment", "permission", "review", "status", "titled", "verdict"]
 
@@ -58,82 +33,46 @@ def titled(title: str, draft: bool) -> str:
 
 
 def review(pull: Json) -> Review:
-    status = ReviewStatus.OPEN if pull["state"] == "open" else ReviewStatus.CLOSED
-    status = ReviewStatus.MERGED if pull.get("merged") else status
-    draft = bool(pull.get("draft")) or _WIP.match(pull["title"]) is not None
-    return Review(
-        number=pull["number"],
-        url=pull["html_url"],
-        title=_WIP.sub("", pull["title"]),
-        body=pull.get("body") or "",
-        author=account(pull.get("user")),
-        status=status,
+    title, merged = pull.text("title"), pull.flag("merged")
+    draft = pull.flag("draft") or _WIP.match(title) is not None
+    open_ = pull.text("state") == "open" and not merged
+    return shaped(
+        pull,
+        merged=merged,
+        fork=pull.part("head").maybe_number("repo_id") != pull.part("base").maybe_number("repo_id"),
+        title=_WIP.sub("", title),
         draft=draft,
-        branch=pull["head"]["ref"],
-        head=pull["head"]["sha"],
-        base=pull["base"]["ref"],
-        fork=pull["head"].get("repo_id") != pull["base"].get("repo_id"),
-        mergeable=_mergeable(pull, draft) if status is ReviewStatus.OPEN else Mergeable.UNKNOWN,
-        landed=pull.get("merge_commit_sha") if status is ReviewStatus.MERGED else None,
-        labels=tuple(label["name"] for label in pull.get("labels") or ()),
-        reviewers=tuple(user["login"] for user in pull.get("requested_reviewers") or ()),
-        assignees=tuple(user["login"] for user in pull.get("assignees") or ()),
-        created=when(pull["created_at"]),
-        updated=when(pull["updated_at"]),
+        mergeable=_mergeable(pull, draft) if open_ else Mergeable.UNKNOWN,
     )
 
 
 def _mergeable(pull: Json, draft: bool) -> Mergeable:
     """Gitea's flag is about conflicts; what protection asks for shows only when one merges."""
-    if pull.get("mergeable") is None:
+    told = pull.maybe_flag("mergeable")
+    if told is None:
         return Mergeable.UNKNOWN
-    if not pull["mergeable"]:
+    if not told:
         return Mergeable.CONFLICT
     return Mergeable.BLOCKED if draft else Mergeable.YES
 
 
 def verdict(said: Json) -> ReviewItem | None:
     """A review; None: it is pending, a mere request for one, or nothing but the wrapper of its line comments."""
-    kind = _VERDICTS.get(said.get("state") or "")
-    if kind is None or (kind is ItemKind.REVIEWED and not said.get("body")):
-        return None
-    return ReviewItem(
-        id=f"review-{said['id']}",
-        kind=ItemKind.DISMISSED if said.get("dismissed") else kind,
-        author=account(said.get("user")),
-        body=said.get("body") or "",
-        at=when(said["submitted_at"]),
-        updated=when(said.get("updated_at") or said["submitted_at"]),
-        commit=said.get("commit_id"),
-        url=said.get("html_url") or "",
-    )
+    kind = _VERDICTS.get(said.text("state"))
+    if kind not in (None, ItemKind.REVIEWED) and said.flag("dismissed"):
+        kind = ItemKind.DISMISSED
+    return judged(said, kind, ("submitted_at", "updated_at" if said.has("updated_at") else "submitted_at"))
 
 
 def line_comment(said: Json) -> ReviewItem:
     """`position` is the line in the new file, 0 for one that was removed."""
-    return ReviewItem(
-        id=f"line-{said['id']}",
-        kind=ItemKind.LINE,
-        author=account(said.get("user")),
-        body=said.get("body") or "",
-        at=when(said["created_at"]),
-        updated=when(said["updated_at"]),
-        path=said["path"],
-        line=said.get("position") or said.get("original_position") or None,
-        commit=said.get("commit_id"),
-        resolved=bool(said.get("resolver")),
-        url=said.get("html_url") or "",
+    return on_line(
+        said,
+        line=said.maybe_number("position") or said.maybe_number("original_position") or None,
+        commit=said.maybe_commit("commit_id"),
+        resolved=said.has("resolver"),
     )
 
 
 def status(said: Json) -> Check:
-    return Check(
-        name=said["context"],
-        status=_STATES.get(said.get("status") or "", CheckStatus.ERROR),
-        summary=said.get("description") or "",
-        url=said.get("target_url") or "",
-    )
-
-
-def permission(said: Json | None) -> Permission:
-    return _PERMISSIONS.get((said or {}).get("permission", ""), Permission.NONE)
+    return reported(said, "context", _STATES.get(said.text("status"), CheckStatus.ERROR))

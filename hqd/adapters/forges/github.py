@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import takewhile
 from typing import Any
@@ -11,6 +11,7 @@ from urllib.parse import quote, urlsplit
 
 from hqd.adapters.forges import github_words as words
 from hqd.adapters.forges import marker as marks
+from hqd.adapters.forges.answer import Json
 from hqd.adapters.forges.http import ForgeHttp, Params, Patience
 from hqd.adapters.forges.merging import merged
 from hqd.adapters.forges.served import Served
@@ -37,6 +38,7 @@ no such limit unless its operator sets one."""
 _SUMMARY = 140  # characters of a commit status
 _READY = "mutation($id: ID!) { markPullRequestReadyForReview(input: {pullRequestId: $id}) { clientMutationId } }"
 _DRAFT = "mutation($id: ID!) { convertPullRequestToDraft(input: {pullRequestId: $id}) { clientMutationId } }"
+_GRAPHQL = {"FORBIDDEN": "rights", "INSUFFICIENT_SCOPES": "rights", "NOT_FOUND": "missing"}
 _ISO = "%Y-%m-%dT%H:%M:%SZ"
 
 
@@ -114,17 +116,17 @@ class GitHubForge(Served):
         changes = {"title": title, "body": None if body is None else marks.fitting(body)}
         given = {key: value for key, value in changes.items() if value is not None}
         pull = self._patch(number, given) if given else self._pull(number)
-        if draft is not None and bool(pull.get("draft")) != draft:
-            pull = self._turn(number, pull["node_id"], draft)
+        if draft is not None and pull.flag("draft") != draft:
+            pull = self._turn(number, pull.text("node_id"), draft)
         return words.review(pull)
 
-    def _turn(self, number: int, node: str, draft: bool) -> Any:
+    def _turn(self, number: int, node: str, draft: bool) -> Json:
         """From draft to ready, or back. GitHub refuses what is so already, as after an answer that was lost."""
         try:
             self._graphql(_DRAFT if draft else _READY, {"id": node})
         except ForgeRefused:
             pull = self._pull(number)
-            if bool(pull.get("draft")) != draft:
+            if pull.flag("draft") != draft:
                 raise
             return pull
         return self._pull(number)
@@ -151,8 +153,8 @@ class GitHubForge(Served):
             asked = {"reviewers": people, "team_reviewers": teams}
             self._http.write("POST", f"{pull}/requested_reviewers", {key: who for key, who in asked.items() if who})
 
-    def _author(self, said: Any) -> Account:
-        return words.account(said.get("user"))
+    def _author(self, said: Json) -> Account:
+        return words.account(said.maybe_part("user"))
 
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
         after: Params = {} if since is None else {"since": since.strftime(_ISO)}
@@ -190,8 +192,7 @@ class GitHubForge(Served):
         }  # fmt: skip
 
     def permission(self, login: str) -> Permission:
-        answer = self._http.find(f"{self._at}/collaborators/{quote(login, safe='')}/permission")
-        return words.permission(answer.data if answer is not None else None)
+        return self._allowed(f"/collaborators/{quote(login, safe='')}/permission", words.permission)
 
     def merge(self, number: int, head: str, style: MergeStyle, message: str = "") -> str:
         body: dict[str, Any] = {"sha": head, "merge_method": style.value}
@@ -200,11 +201,8 @@ class GitHubForge(Served):
         path = f"{self._at}/pulls/{number}/merge"
         return merged(lambda: self.review(number), lambda: self._http.write("PUT", path, body), head)
 
-    def close(self, number: int) -> Review:
-        return words.review(self._patch(number, {"state": "closed"}))
-
-    def reopen(self, number: int) -> Review:
-        return words.review(self._patch(number, {"state": "open"}))
+    def _edit(self, number: int, changes: Mapping[str, Any]) -> Review:
+        return words.review(self._patch(number, changes))
 
     def delete_branch(self, branch: str, head: str) -> bool:
         """GitHub has no compare-and-delete: who pushes within the same second loses the branch, not the commits."""
@@ -212,7 +210,7 @@ class GitHubForge(Served):
         there = self._http.find(f"{self._at}/git/ref/{name}")
         if there is None:
             return True
-        if there.data["object"]["sha"] != head:
+        if there.said.part("object").commit("sha") != head:
             return False
         try:
             self._http.write("DELETE", f"{self._at}/git/refs/{name}")
@@ -221,25 +219,21 @@ class GitHubForge(Served):
                 raise
         return True
 
-    def _pull(self, number: int) -> Any:
-        return self._http.get(f"{self._at}/pulls/{number}").data
+    def _pull(self, number: int) -> Json:
+        return self._http.get(f"{self._at}/pulls/{number}").said
 
-    def _patch(self, number: int, changes: dict[str, Any]) -> Any:
-        return self._http.write("PATCH", f"{self._at}/pulls/{number}", changes).data
+    def _patch(self, number: int, changes: Mapping[str, Any]) -> Json:
+        return self._http.write("PATCH", f"{self._at}/pulls/{number}", changes).said
 
-    def _graphql(self, query: str, variables: dict[str, Any]) -> Any:
+    def _graphql(self, query: str, variables: dict[str, Any]) -> None:
         """GraphQL answers 200 with `errors`; on a server of one's own it is beside `/api/v3`."""
-        answer = self._http.write("POST", self._graphql_path(), {"query": query, "variables": variables})
-        faults = answer.data.get("errors") if isinstance(answer.data, dict) else None
-        if faults:
-            kind, said = str(faults[0].get("type", "")), str(faults[0].get("message", ""))
+        said = self._http.write("POST", self._graphql_path(), {"query": query, "variables": variables}).said
+        for fault in said.maybe_rows("errors"):
+            kind, words = fault.words("type"), fault.words("message")[:300]
             if kind == "RATE_LIMITED":
-                raise ForgeUnavailable("limit", f"GraphQL: {said[:300]}", wait=SECONDARY)
-            cause = {"FORBIDDEN": "rights", "INSUFFICIENT_SCOPES": "rights", "NOT_FOUND": "missing"}.get(
-                kind, "invalid"
-            )
-            raise ForgeRefused(cause, f"GraphQL: {said[:300]}")
-        return answer.data
+                raise ForgeUnavailable("limit", f"GraphQL: {words}", wait=SECONDARY)
+            raise ForgeRefused(_GRAPHQL.get(kind, "invalid"), f"GraphQL: {words}")
+        said.part("data")
 
     def _graphql_path(self) -> str:
         return "//api/graphql" if self._http.base.endswith("/api/v3") else "/graphql"

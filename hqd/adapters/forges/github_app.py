@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hqd.adapters.forges.github import API, HEADERS
-from hqd.adapters.forges.github_words import when
 from hqd.adapters.forges.http import ForgeHttp
 from hqd.errors import ForgeRefused, Misconfigured
 
@@ -20,6 +19,7 @@ EARLY = timedelta(minutes=5)
 """A token is renewed so long before it ends: a push that begins with it must end with it."""
 
 _BACK = timedelta(seconds=60)  # GitHub refuses claims from the future: clocks differ
+_LONGEST = 4096  # characters of a token
 _CLAIM = timedelta(minutes=9)  # GitHub takes ten at most
 
 
@@ -59,7 +59,7 @@ class AppTokens:
     def login(self) -> str:
         """Whose the tokens are: `NAME[bot]`."""
         if self._name is None:
-            self._name = f"{self._http.get('/app').data['slug']}[bot]"
+            self._name = f"{self._http.get('/app').said.name('slug')}[bot]"
         return self._name
 
     def close(self) -> None:
@@ -73,10 +73,10 @@ class AppTokens:
                     "rights", f"the GitHub App {self._app} is not installed on {self._repo}",
                     remedy="install it there, with the rights that docs/forges.md names",
                 )  # fmt: skip
-            self._installation = str(found.data["id"])
+            self._installation = str(found.said.number("id"))
         path = f"/app/installations/{self._installation}/access_tokens"
-        said = self._http.write("POST", path, {"repositories": [self._repo.partition("/")[2]]}).data
-        self._token, self._until = str(said["token"]), when(said["expires_at"])
+        said = self._http.write("POST", path, {"repositories": [self._repo.partition("/")[2]]}).said
+        self._token, self._until = said.name("token", _LONGEST), said.time("expires_at")
         self._given(self._token)
 
     def _claim(self) -> str | None:

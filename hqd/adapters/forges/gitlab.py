@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from urllib.parse import quote
 
 from hqd.adapters.forges import gitlab_words as words
 from hqd.adapters.forges import marker as marks
+from hqd.adapters.forges.answer import Json
 from hqd.adapters.forges.http import ForgeHttp, Params
 from hqd.adapters.forges.merging import merged
 from hqd.adapters.forges.served import Served
@@ -32,7 +33,8 @@ _LINEAR = {"ff", "rebase_merge"}
 class GitLabForge(Served):
     """Port RemoteForge. `repo`: the project's path, `group/sub/name`. A pull request is a merge request."""
 
-    LOGIN, EDIT, COMMENT = "username", "PUT", "note"
+    LOGIN, EDIT, COMMENT, BODY = "username", "PUT", "note", "description"
+    CLOSED, OPEN = {"state_event": "close"}, {"state_event": "reopen"}
 
     def __init__(self, http: ForgeHttp, repo: str) -> None:
         if "/" not in repo.strip("/"):
@@ -64,7 +66,7 @@ class GitLabForge(Served):
                 yield found
 
     def review(self, number: int) -> Review:
-        return words.review(self._http.get(self._mr(number)).data)
+        return words.review(self._http.get(self._mr(number)).said)
 
     def changed_reviews(self, since: datetime | None) -> tuple[Review, ...]:
         query: Params = {"state": "opened", "order_by": "updated_at", "sort": "desc"}
@@ -72,18 +74,11 @@ class GitLabForge(Served):
             query = {**query, "state": "all", "updated_after": since.strftime(_ISO)}
         return tuple(words.review(request) for request in self._list("/merge_requests", query))
 
-    def update_review(
-        self, number: int, *, title: str | None = None, body: str | None = None, draft: bool | None = None
-    ) -> Review:
-        changes: dict[str, Any] = {} if body is None else {"description": marks.fitting(body)}
-        if title is not None or draft is not None:
-            now = self.review(number)
-            wanted = words.titled(title or now.title, now.draft if draft is None else draft)
-            changes |= {"title": wanted} if wanted != words.titled(now.title, now.draft) else {}
-        return self._put(number, changes) if changes else self.review(number)
+    def _titled(self, title: str, draft: bool) -> str:
+        return words.titled(title, draft)
 
-    def _put(self, number: int, changes: dict[str, Any]) -> Review:
-        return words.review(self._http.write("PUT", self._mr(number), changes).data)
+    def _edit(self, number: int, changes: Mapping[str, Any]) -> Review:
+        return words.review(self._http.write("PUT", self._mr(number), changes).said)
 
     def assign(
         self,
@@ -106,7 +101,7 @@ class GitLabForge(Served):
         if now is not None and assignees:
             changes["assignee_ids"] = [self._id(name) for name in dict.fromkeys([*now.assignees, *assignees])]
         if changes:
-            self._put(number, changes)
+            self._edit(number, changes)
 
     def _id(self, login: str) -> int:
         found = self._user(login)
@@ -115,15 +110,15 @@ class GitLabForge(Served):
         return found
 
     def _user(self, login: str) -> int | None:
-        rows = self._http.get("/users", {"username": login}).data
-        return next((int(row["id"]) for row in rows if row["username"].lower() == login.lower()), None)
+        rows = self._http.get("/users", {"username": login}).said.rows()
+        return next((row.number("id") for row in rows if row.name("username").lower() == login.lower()), None)
 
-    def _said(self, number: int) -> Iterator[Any]:
+    def _said(self, number: int) -> Iterator[Json]:
         query: Params = {"sort": "asc", "order_by": "created_at"}
         return self._list(f"/merge_requests/{number}/notes", query)
 
-    def _author(self, said: Any) -> Account:
-        return words.account(said.get("author"))
+    def _author(self, said: Json) -> Account:
+        return words.account(said.maybe_part("author"))
 
     def _comments_of(self, number: int) -> str:
         return f"{self._mr(number)}/notes"
@@ -154,12 +149,11 @@ class GitLabForge(Served):
 
     def permission(self, login: str) -> Permission:
         identity = self._user(login)
-        answer = None if identity is None else self._http.find(f"{self._at}/members/all/{identity}")
-        return words.permission(answer.data if answer is not None else None)
+        return Permission.NONE if identity is None else self._allowed(f"/members/all/{identity}", words.permission)
 
     def merge(self, number: int, head: str, style: MergeStyle, message: str = "") -> str:
         body: dict[str, Any] = {"sha": head, "squash": style is MergeStyle.SQUASH}
-        if style is MergeStyle.REBASE and self._http.get(self._at).data.get("merge_method") not in _LINEAR:
+        if style is MergeStyle.REBASE and self._http.get(self._at).said.words("merge_method") not in _LINEAR:
             raise ForgeRefused(
                 "unsupported", "this GitLab project merges with a merge commit",
                 remedy="choose a linear merge method in the project's settings, or another style",
@@ -167,12 +161,6 @@ class GitLabForge(Served):
         body |= {f"{'squash' if body['squash'] else 'merge'}_commit_message": message} if message else {}
         path = f"{self._mr(number)}/merge"
         return merged(lambda: self.review(number), lambda: self._http.write("PUT", path, body), head)
-
-    def close(self, number: int) -> Review:
-        return self._put(number, {"state_event": "close"})
-
-    def reopen(self, number: int) -> Review:
-        return self._put(number, {"state_event": "reopen"})
 
     def delete_branch(self, branch: str, head: str) -> bool:
         return self._gone(f"{self._at}/repository/branches/{quote(branch, safe='')}", head)

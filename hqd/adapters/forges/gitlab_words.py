@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
-from hqd.adapters.forges.github_words import when
+from hqd.adapters.forges.answer import Json
+from hqd.adapters.forges.github_words import NOBODY, reported, spoken
 from hqd.model.review import (
     Account,
     Check,
@@ -19,10 +19,16 @@ from hqd.model.review import (
     ReviewStatus,
 )
 
-Json = Mapping[str, Any]
-
+NO_COMMIT = "0" * 40
+"""The head of a merge request that has none: GitLab gives null where the source branch has no commits. Git knows no
+commit by that id."""
 _DRAFT = re.compile(r"^(draft:|\[draft\]|\(draft\))\s*", re.IGNORECASE)
-_STATUS = {"opened": ReviewStatus.OPEN, "merged": ReviewStatus.MERGED, "closed": ReviewStatus.CLOSED}
+_STATUS = {
+    "opened": ReviewStatus.OPEN,
+    "locked": ReviewStatus.OPEN,  # being merged right now
+    "merged": ReviewStatus.MERGED,
+    "closed": ReviewStatus.CLOSED,
+}
 _MERGEABLE = {
     "mergeable": Mergeable.YES,
     "conflict": Mergeable.CONFLICT,
@@ -64,78 +70,73 @@ def titled(title: str, draft: bool) -> str:
 
 def account(user: Json | None) -> Account:
     """GitLab tells `bot` only to some; project and group tokens act as `project_N_bot…`, `group_N_bot…`."""
-    name = (user or {}).get("username") or "ghost"
-    return Account(login=name, bot=bool((user or {}).get("bot")) or bool(re.match(r"(project|group)_\d+_bot", name)))
+    if user is None:
+        return NOBODY
+    name = user.name("username")
+    return Account(login=name, bot=user.flag("bot") or bool(re.match(r"(project|group)_\d+_bot", name)))
 
 
 def review(request: Json) -> Review:
-    status = _STATUS.get(request["state"], ReviewStatus.OPEN)  # `locked`: being merged right now
-    landed = request.get("merge_commit_sha") or request.get("squash_commit_sha") or request.get("sha")
+    status = request.one_of("state", _STATUS)
+    head = request.maybe_commit("sha")
+    landed = request.maybe_commit("merge_commit_sha") or request.maybe_commit("squash_commit_sha") or head
     return Review(
-        number=request["iid"],
-        url=request["web_url"],
-        title=_DRAFT.sub("", request["title"]),
-        body=request.get("description") or "",
-        author=account(request.get("author")),
+        number=request.number("iid"),
+        url=request.text("web_url"),
+        title=_DRAFT.sub("", request.text("title")),
+        body=request.words("description"),
+        author=account(request.maybe_part("author")),
         status=status,
-        draft=bool(request.get("draft")),
-        branch=request["source_branch"],
-        head=request["sha"],
-        base=request["target_branch"],
-        fork=request["source_project_id"] != request["target_project_id"],
+        draft=request.flag("draft"),
+        branch=request.text("source_branch"),
+        head=head or NO_COMMIT,
+        base=request.text("target_branch"),
+        fork=request.maybe_number("source_project_id") != request.number("target_project_id"),
         mergeable=_mergeable(request) if status is ReviewStatus.OPEN else Mergeable.UNKNOWN,
         landed=landed if status is ReviewStatus.MERGED else None,
-        labels=tuple(request.get("labels") or ()),
-        reviewers=tuple(user["username"] for user in request.get("reviewers") or ()),
-        assignees=tuple(user["username"] for user in request.get("assignees") or ()),
-        created=when(request["created_at"]),
-        updated=when(request["updated_at"]),
+        labels=tuple(request.maybe_texts("labels")),
+        reviewers=tuple(user.name("username") for user in request.maybe_rows("reviewers")),
+        assignees=tuple(user.name("username") for user in request.maybe_rows("assignees")),
+        created=request.time("created_at"),
+        updated=request.time("updated_at"),
     )
 
 
 def _mergeable(request: Json) -> Mergeable:
-    if request.get("has_conflicts"):
+    if request.flag("has_conflicts"):
         return Mergeable.CONFLICT
-    told = request.get("detailed_merge_status")
+    told = request.words("detailed_merge_status")
     return _MERGEABLE.get(told, Mergeable.BLOCKED) if told else Mergeable.UNKNOWN
 
 
 def note(said: Json, url: str) -> ReviewItem | None:
     """A note; None for a system note that is no verdict. Approvals and demands are told by system notes alone."""
-    kind, place = ItemKind.COMMENT, said.get("position") or {}
-    if said.get("system"):
-        verdict = _SYSTEM.get(said.get("body") or "")
-        if verdict is None:
-            return None
-        kind = verdict
-    elif said.get("type") == "DiffNote":
+    system = said.flag("system")
+    kind = _SYSTEM.get(said.words("body")) if system else ItemKind.COMMENT
+    if kind is None:
+        return None
+    if not system and said.words("type") == "DiffNote":
         kind = ItemKind.LINE
-    return ReviewItem(
-        id=f"note-{said['id']}",
-        kind=kind,
-        author=account(said.get("author")),
-        body="" if said.get("system") else said.get("body") or "",
-        at=when(said["created_at"]),
-        updated=when(said["updated_at"]),
-        path=place.get("new_path") or place.get("old_path"),
-        line=place.get("new_line") or place.get("old_line"),
-        commit=place.get("head_sha"),
-        resolved=bool(said.get("resolved")),
-        url=f"{url}#note_{said['id']}",
-    )
+    more: dict[str, Any] = {"body": ""} if system else {}
+    place = said.maybe_part("position")
+    if place is not None:
+        more |= {
+            "path": place.words("new_path") or place.words("old_path") or None,
+            "line": place.maybe_number("new_line") or place.maybe_number("old_line"),
+            "commit": place.maybe_commit("head_sha"),
+        }
+    more |= {"resolved": said.flag("resolved"), "url": f"{url}#note_{said.number('id')}"}
+    return spoken(said, kind, "note", account(said.maybe_part("author")), **more)
 
 
 def status(said: Json) -> Check:
-    state = said.get("status") or ""
-    told = CheckStatus.PENDING if state in _PENDING else _STATES.get(state, CheckStatus.ERROR)
-    return Check(
-        name=said["name"], status=told, summary=said.get("description") or "", url=said.get("target_url") or ""
-    )
+    state = said.text("status")
+    return reported(said, "name", CheckStatus.PENDING if state in _PENDING else _STATES.get(state, CheckStatus.ERROR))
 
 
-def permission(member: Json | None) -> Permission:
+def permission(member: Json) -> Permission:
     """Developer and above may push; reporters, planners and guests may read."""
-    level = int((member or {}).get("access_level") or 0)
-    if (member or {}).get("state", "active") != "active" or level < _READ:
+    level = member.number("access_level")
+    if (member.words("state") or "active") != "active" or level < _READ:
         return Permission.NONE
     return Permission.ADMIN if level >= _ADMIN else Permission.WRITE if level >= _WRITE else Permission.READ

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import urlencode, urljoin, urlsplit
 
 from hqd.adapters.forges import verdict
+from hqd.adapters.forges.answer import Answer, Json, unreadable
 from hqd.core.secret_scan import mask
 from hqd.errors import ForgeRefused, ForgeUnavailable, Misconfigured
 from hqd.model.review import RateState
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
+_LONGEST_LINK = 8000
 Params = Mapping[str, str | int]
 
 
@@ -50,16 +52,6 @@ class Patience:
     spacing: float = 0.0
     largest: int = 20_000_000
     pages: int = 100  # of one list
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A good answer. `data`: its JSON, None where there is none. `unchanged`: it was a 304, which costs nothing."""
-
-    status: int
-    data: Any
-    headers: Mapping[str, str]
-    unchanged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +126,14 @@ class ForgeHttp:
                 raise
             return None
 
-    def pages(self, path: str, params: Params | None = None, rows: str = "") -> Iterator[Any]:
+    def pages(self, path: str, params: Params | None = None, rows: str = "") -> Iterator[Json]:
         """The elements of a list, over all its pages as `Link` names them; `rows`: the key that holds them."""
         url: str | None = self._url(path, params)
         for _page in range(self._patience.pages):
             if url is None:
                 return
             answer = self._ask("GET", url, None, _never)
-            found = answer.data.get(rows) if rows and isinstance(answer.data, dict) else answer.data
-            if not isinstance(found, list):
-                raise ForgeUnavailable("down", f"the forge gave no list for {path}")
-            yield from found
+            yield from answer.said.rows(rows)
             url = self._next(url, answer.headers.get("link", ""))
         if url is not None:
             raise ForgeRefused("invalid", f"the list {path} has more than {self._patience.pages} pages")
@@ -153,10 +142,19 @@ class ForgeHttp:
         """One change that may be sent twice without harm (the caller vouches for it)."""
         return self._write(method, path, body, _never)
 
-    def create(self, path: str, body: Any, done: Callable[[], T | None], read: Callable[[Any], T]) -> T:
-        """One change that must not happen twice. `done` looks whether it has happened; asked before each repeat."""
+    def create(self, path: str, body: Any, done: Callable[[], T | None], read: Callable[[Json], T]) -> T:
+        """One change that must not happen twice. `done` looks whether it has happened; asked before each repeat, and
+        where the answer cannot be read."""
         answer = self._write("POST", path, body, done)
-        return read(answer.data) if isinstance(answer, Answer) else answer
+        if not isinstance(answer, Answer):
+            return answer
+        try:
+            return read(answer.said)
+        except ForgeUnavailable:
+            found = done()
+            if found is None:
+                raise
+            return found
 
     def rate(self) -> RateState:
         with self._lock:
@@ -209,29 +207,28 @@ class ForgeHttp:
         token = self._secret()
         with self._lock:
             kept = self._kept.get(url) if method == "GET" else None
+        asked = mask(f"{method} {urlsplit(url).path}", {token})
         try:
-            status, headers, data = self._exchange(method, url, body, token, kept)
+            status, headers, raw = self._exchange(method, url, body, token, kept)
+            data = _json(raw, status, asked)
         except ForgeUnavailable as trouble:
-            raise ForgeUnavailable(trouble.cause, mask(trouble.message, {token}), wait=trouble.wait) from None
-        return self._judged(method, url, token, resource, kept, status, headers, data)
-
-    def _judged(
-        self, method: str, url: str, token: str, resource: str, kept: _Kept | None,
-        status: int, headers: dict[str, str], data: Any,
-    ) -> Answer:  # fmt: skip
+            message = mask(trouble.message, {token})
+            raise ForgeUnavailable(trouble.cause, message, wait=trouble.wait, remedy=trouble.remedy) from None
         fault = verdict.fault_of(status, headers, data, self._now())
         self._learn(resource, status, headers, fault)
         if fault is not None:
-            fault.message = mask(f"{method} {urlsplit(url).path}: {fault.message}", {token})
+            fault.message = mask(f"{asked}: {fault.message}", {token})
             fault.args = (fault.message,)
             raise fault
         if status == 304:
             if kept is None:
-                raise ForgeUnavailable("down", "the forge says that nothing has changed, and was not asked that")
-            return Answer(status, kept.data, kept.headers, unchanged=True)
+                raise unreadable(asked, "it says that nothing has changed, and was not asked that")
+            return Answer(
+                status, Json(kept.data, asked, unread=lambda: self._forget(url)), kept.headers, unchanged=True
+            )
         if method == "GET" and headers.get("etag"):
             self._keep(url, _Kept(headers["etag"], data, {"link": headers.get("link", "")}))
-        return Answer(status, data, headers)
+        return Answer(status, Json(data, asked, unread=lambda: self._forget(url)), headers)
 
     def _heed(self, resource: str) -> None:
         with self._lock:
@@ -264,6 +261,11 @@ class ForgeHttp:
             while len(self._kept) > self._most_kept:
                 self._kept.popitem(last=False)
 
+    def _forget(self, url: str) -> None:
+        """An answer that could not be read is asked for whole the next time, whatever its ETag says."""
+        with self._lock:
+            self._kept.pop(url, None)
+
     def _secret(self) -> str:
         token = (self._token() or "").strip()
         if not token:
@@ -277,7 +279,7 @@ class ForgeHttp:
 
     def _exchange(
         self, method: str, url: str, body: Any, token: str, kept: _Kept | None
-    ) -> tuple[int, dict[str, str], Any]:
+    ) -> tuple[int, dict[str, str], bytes]:
         import httpx
 
         headers = {**self._headers, self._header[0]: self._header[1] + token}
@@ -285,9 +287,8 @@ class ForgeHttp:
             headers["If-None-Match"] = kept.etag
         try:
             with self._client().stream(method, url, json=body, headers=headers) as response:
-                raw = self._whole(response)
-                said = {name.lower(): value for name, value in response.headers.items()}
-                return response.status_code, said, _json(raw, said.get("content-type", ""), response.status_code)
+                raw = self._whole(response, f"{method} {urlsplit(url).path}")
+                return response.status_code, {key.lower(): value for key, value in response.headers.items()}, raw
         except httpx.TimeoutException as late:
             raise ForgeUnavailable("timeout", f"the forge did not answer in time ({type(late).__name__})") from late
         except (httpx.TransportError, httpx.DecodingError) as broken:
@@ -295,13 +296,13 @@ class ForgeHttp:
                 "down", f"the forge cannot be reached: {broken or type(broken).__name__}"
             ) from broken
 
-    def _whole(self, response: httpx.Response) -> bytes:
+    def _whole(self, response: httpx.Response, asked: str) -> bytes:
         """The body, within bounds of size and time: httpx itself bounds only the silence between two pieces."""
         until, raw = self._clock() + self._patience.answer, bytearray()
         for piece in response.iter_bytes():
             raw += piece
             if len(raw) > self._patience.largest:
-                raise ForgeRefused("invalid", f"an answer of more than {self._patience.largest} bytes")
+                raise unreadable(asked, f"it is longer than {self._patience.largest} bytes")
             if self._clock() > until:
                 raise ForgeUnavailable("timeout", "the forge's answer took too long")
         return bytes(raw)
@@ -333,10 +334,23 @@ class ForgeHttp:
         for link in links.split(","):
             address, _, relation = link.partition(";")
             if 'rel="next"' in relation:
-                there = urlsplit(urljoin(url, address.strip().strip("<>")))
-                here = urlsplit(url)
-                return here._replace(path=there.path, query=there.query).geturl()
+                return _beside(url, address.strip().strip("<>"))
         return None
+
+
+def _beside(url: str, link: str) -> str:
+    """The link's path and query on this address's server. Raises ForgeUnavailable where it is no link."""
+    asked = f"GET {urlsplit(url).path}"
+    if len(link) > _LONGEST_LINK or not (link.isascii() and link.isprintable()):
+        raise unreadable(asked, "its link to the next page is none")
+    try:
+        there = urlsplit(urljoin(url, link))
+    except ValueError:
+        raise unreadable(asked, "its link to the next page is none") from None
+    found = urlsplit(url)._replace(path=there.path, query=there.query).geturl()
+    if found == url:
+        raise unreadable(asked, "its next page is itself")
+    return found
 
 
 def _never() -> Answer | None:
@@ -354,12 +368,13 @@ def _checked(api: str) -> str:
     return api.rstrip("/")
 
 
-def _json(raw: bytes, kind: str, status: int) -> Any:
+def _json(raw: bytes, status: int, asked: str) -> Any:
     if not raw:
         return None
     try:
         return json.loads(raw)
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         if 200 <= status < 300:
-            raise ForgeUnavailable("down", f"the forge answered with what is no JSON ({kind or 'no type'})") from fault
+            kind = "nested too deeply" if isinstance(fault, RecursionError) else "no JSON"
+            raise unreadable(asked, f"it is {kind}") from None
         return None  # a proxy's error page says nothing that its status does not

@@ -13,6 +13,7 @@ from hqd.errors import ForgeRefused, ForgeUnavailable
 SECONDARY = 60.0
 """Seconds to wait at a limit that names no time (GitHub asks for at least a minute)."""
 _LONGEST_SAID = 300  # characters of a server's own words in a message
+_MOST_FAULTS = 20  # of the faults that a refusal lists
 _LATER = {408, 500, 502, 503, 504, 520, 521, 522, 523, 524}
 _MOVED = {301, 302, 303, 307, 308}
 _CAUSES = {
@@ -96,7 +97,8 @@ def said(data: Any) -> str:
     """The server's own words in one line, without what a terminal or a reader would stumble over."""
     if isinstance(data, Mapping):
         parts = [_flat(data[key]) for key in ("message", "error", "error_description") if data.get(key)]
-        parts += [_flat(fault) for fault in data.get("errors") or ()] if isinstance(data.get("errors"), list) else []
+        faults = data.get("errors")
+        parts += [_flat(fault) for fault in faults[:_MOST_FAULTS]] if isinstance(faults, list) else []
         words = "; ".join(dict.fromkeys(part for part in parts if part))
     else:
         words = data if isinstance(data, str) else ""
@@ -105,12 +107,16 @@ def said(data: Any) -> str:
     return line if len(line) <= _LONGEST_SAID else line[: _LONGEST_SAID - 1] + "…"
 
 
-def _flat(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return str(value.get("message") or " ".join(str(value[key]) for key in ("field", "code") if key in value))
-    if isinstance(value, list):
-        return ", ".join(_flat(each) for each in value)
-    return str(value)
+def _flat(value: Any, depth: int = 3) -> str:
+    """Words of a fault. A forge nests them once or twice; whatever is deeper is nobody's words."""
+    if isinstance(value, Mapping) and depth:
+        named = (
+            [value["message"]] if value.get("message") else [value[key] for key in ("field", "code") if key in value]
+        )
+        return " ".join(_flat(each, depth - 1) for each in named)
+    if isinstance(value, list) and depth:
+        return ", ".join(_flat(each, depth - 1) for each in value[:_MOST_FAULTS])
+    return "" if isinstance(value, (Mapping, list)) else str(value)
 
 
 def _refusal(status: int) -> tuple[str, str]:
