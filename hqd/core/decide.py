@@ -320,9 +320,7 @@ def place_of(task: Task, move: ClaimStep, board: Board, now: datetime) -> tuple[
     return rules, playbook, playbook.step(move.step)
 
 
-def holds_on(
-    board: Board, task: Task, rules: Rules, playbook: Playbook, step: Step, agent: str | None
-) -> list[Hold]:
+def holds_on(board: Board, task: Task, rules: Rules, playbook: Playbook, step: Step, agent: str | None) -> list[Hold]:
     """The holds that keep this step of this playbook from beginning."""
     names = {"hq", f"playbook:{playbook.name}"}
     if agent is not None:
@@ -331,9 +329,7 @@ def holds_on(
             names.add(f"provider:{rules.settings.agents[agent].provider}")
     if step.review is not None:
         names.add("forge")
-    return [
-        hold for hold in board.holds.values() if hold.on in names or targets.held(hold, task, playbook, step)
-    ]
+    return [hold for hold in board.holds.values() if hold.on in names or targets.held(hold, task, playbook, step)]
 
 
 def _claim_event(
