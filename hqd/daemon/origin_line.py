@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Literal
 
-from hqd.errors import HqdError, RemoteRefused
+from hqd.errors import HqdError, RemoteRefused, RemoteUnavailable
 from hqd.model.remote import PushOutcome, RefUpdate
 from hqd.ports import Remote
 
@@ -130,8 +130,6 @@ class Line:
         """Fetch and push now, whatever was due when."""
         with self._poke:
             self._asked += 1
-            self._fetch_at = self._not_before = 0.0
-            self._push_at = 0.0
             self._eager = True
             self._poke.notify_all()
 
@@ -182,10 +180,10 @@ class Line:
             with self._poke:
                 while not self._ending and (wait := self._due() - time.monotonic()) > 0:
                     self._poke.wait(wait)
-                ending, asked = self._ending, self._asked
+                ending, asked, nudged = self._ending, self._asked, self._asked > self._served
                 clock = time.monotonic()
-                fetch = clock >= self._fetch_at and not ending
-                push = ending or (self._push_at is not None and clock >= self._push_at)
+                fetch = (nudged or clock >= self._fetch_at) and not ending
+                push = ending or nudged or (self._push_at is not None and clock >= self._push_at)
             before = self.news
             if fetch:
                 self._do(self._fetch, pushing=False)
@@ -199,6 +197,8 @@ class Line:
                 self._wake()
 
     def _due(self) -> float:
+        if self._asked > self._served:
+            return 0.0  # also where it was asked in the middle of a look, which counts for those before it
         first = self._fetch_at if self._push_at is None else min(self._fetch_at, self._push_at)
         return max(first, self._not_before)
 
@@ -237,6 +237,8 @@ class Line:
             self._done(tip)
             if self._tip() != tip:
                 self.moved()
+        elif pushed.outcome is PushOutcome.MOVED and pushed.found == known:
+            raise RemoteUnavailable("down", f"{self._remote.url}: main cannot be set now: {pushed.message}")
         elif pushed.outcome is PushOutcome.MOVED:
             with self._lock:
                 self._push_at = None

@@ -231,6 +231,22 @@ def test_a_remote_that_is_down_delays_pushes_and_nothing_else(tmp_path: Path) ->
         assert found.hq.shown.notes[-1] == "origin is there again"
 
 
+def test_a_lock_that_a_killed_push_left_there_is_told_and_goes_on_when_it_is_gone(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    lock = found.bare / "refs/heads/main.lock"
+    with found.hq.daemon() as loop:
+        settle(loop, lambda: not loop.outsides.busy)
+        lock.touch()
+        found.hq.drop("first.md")
+        settle(loop, lambda: len(found.hq.folder("done")) == 1)
+        told = found.hq.ask(loop, "sync")
+        assert not told.ok
+        assert "lock" in told.message
+        lock.unlink()
+        assert found.hq.ask(loop, "sync").ok
+        settle(loop, found.in_line)
+
+
 def test_records_that_a_force_push_lost_hold_the_hq_until_they_are_back(tmp_path: Path) -> None:
     found = scene(tmp_path)
     start = found.tip

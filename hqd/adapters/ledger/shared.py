@@ -17,7 +17,7 @@ from hqd.adapters.remote import FETCHED
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.codec.record import UnreadableRecord, read_record
-from hqd.errors import HqdError, RemoteRefused, RepositoryBusy, StaleHead
+from hqd.errors import HqdError, RemoteRefused, RemoteUnavailable, RepositoryBusy, StaleHead
 from hqd.model.change import Transition
 from hqd.model.record import EventKind
 from hqd.model.remote import Pushed, PushOutcome, RefUpdate
@@ -95,6 +95,8 @@ class SharedLedger:
             tip = self._remote.fetch().get(self._repo.ref) if main.outcome is PushOutcome.MOVED else None
         except HqdError as fault:
             raise self._closed(fault) from fault
+        if main.outcome is PushOutcome.MOVED and tip == there:  # a lock there, perhaps of a push that was killed
+            raise self._closed(RemoteUnavailable("down", f"main cannot be set now: {main.message}"))
         self._judge(main, base, tip)
         self._faults = 0
         self.wins += 1
