@@ -9,9 +9,11 @@ from datetime import datetime
 from hqd.core.budget import attempt_dollars, attempt_tokens
 from hqd.core.decide import attempt_seconds
 from hqd.core.place import repo_of
+from hqd.model.attempt import Report
 from hqd.model.board import Rules, Task
+from hqd.model.failure import Failure, Outcome
 from hqd.model.playbook import Playbook, Step, StepKind
-from hqd.model.record import Event
+from hqd.model.record import Event, Finding
 from hqd.model.settings import AgentSettings
 
 
@@ -114,3 +116,18 @@ class Job:
         if settings is None:
             return any(getattr(gate, "kind", None) == "command" for gate in self.step.gates)
         return settings.provider == "command" or settings.tools or self.step.tools
+
+    def ended(
+        self, outcome: Outcome, failure: Failure | None, message: str, findings: tuple[Finding, ...] = ()
+    ) -> Report:
+        """The report of an attempt that came to nothing an agent or a program made. Texts are clean of secrets."""
+        return Report(
+            task=self.task.id,
+            step=self.step.name,
+            attempt=self.attempt,
+            nonce=self.nonce,
+            outcome=outcome,
+            failure=failure,
+            message=message,
+            findings=findings,
+        )

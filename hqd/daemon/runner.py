@@ -92,7 +92,7 @@ class Runner:
 
         job = entry.job
         if entry.stop.is_set():
-            result: Result = _ended(job, Outcome.INTERRUPTED, Failure.INTERRUPTED, "stopped before it began")
+            result: Result = job.ended(Outcome.INTERRUPTED, Failure.INTERRUPTED, "stopped before it began")
         elif job.step.kind is StepKind.REVIEW:
             result = self._review(entry, progress)
         else:
@@ -108,7 +108,7 @@ class Runner:
         try:
             ready = bring_up(job, self._shop, entry.stop, progress)
         except Expected as fault:
-            return _ended(job, Outcome.FAILED, Failure.TRANSIENT, clean(fault.message, self._shop.secrets()))
+            return job.ended(Outcome.FAILED, Failure.TRANSIENT, clean(fault.message, self._shop.secrets()))
         if isinstance(ready, Report):
             return ready
         job, gates = ready.job, ready.gates
@@ -125,36 +125,24 @@ class Runner:
             return Opened(job.task.id, job.nonce, review, gates, ready.note)
         except HqdError as fault:
             what = meaning(fault)
-            ended = _ended(job, what.outcome, what.failure, clean(what.message, self._shop.secrets()))
+            ended = job.ended(what.outcome, what.failure, clean(what.message, self._shop.secrets()))
             return replace(ended, retry_after=what.wait)
 
     def _lost(self, entry: Running, done: Future[Result]) -> None:
         """The worker's edge: a bug, or a dead worker process, is recorded and shown, never swallowed."""
         if done.cancelled():
-            self._deliver(_ended(entry.job, Outcome.INTERRUPTED, Failure.INTERRUPTED, "cancelled"))
+            self._deliver(entry.job.ended(Outcome.INTERRUPTED, Failure.INTERRUPTED, "cancelled"))
             return
         bug = done.exception()
         if bug is not None:
             text, _found = redact(
                 "".join(traceback.format_exception(bug)).encode("utf-8", "replace"), self._shop.secrets()
             )
-            crashed = _ended(entry.job, Outcome.INTERRUPTED, Failure.CRASHED, f"{type(bug).__name__}: {bug}")
+            crashed = entry.job.ended(Outcome.INTERRUPTED, Failure.CRASHED, f"{type(bug).__name__}: {bug}")
             self._deliver(replace(crashed, files={"traceback.txt": text}))
 
 
 def _skipped(job: Job, gates: tuple[GateResult, ...], share: float) -> Report:
     """The end of a review that people are not asked for: its claim says by which share."""
     message = f"skipped by sample: people are asked for {share:g} of this playbook's reviews"
-    return replace(_ended(job, Outcome.PASSED, None, message), gates=gates, sample=share)
-
-
-def _ended(job: Job, outcome: Outcome, failure: Failure | None, message: str) -> Report:
-    return Report(
-        task=job.task.id,
-        step=job.step.name,
-        attempt=job.attempt,
-        nonce=job.nonce,
-        outcome=outcome,
-        failure=failure,
-        message=message,
-    )
+    return replace(job.ended(Outcome.PASSED, None, message), gates=gates, sample=share)

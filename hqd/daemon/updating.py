@@ -59,7 +59,7 @@ def bring_up(job: Job, shop: Workshop, stop: threading.Event, progress: Callable
     job = _at(job, updated.head, base)
     gates = recheck(job, shop, updated.head, updated.onto, stop, progress)
     if stop.is_set():
-        return _report(job, Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
+        return job.ended(Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
     red = [result for result in gates if result.stops]
     if red:
         work = Work(base=base, head=updated.head, repo=job.repo)
@@ -151,36 +151,23 @@ def _conflict(job: Job, shop: Workshop, drift: Drift, updated: Updated) -> Repor
     shown = tuple(f"{side.path}, with both sides between git's markers:\n{side.text}" for side in updated.sides)
     work = Work(base=job.task.cursor.base or "", repo=job.repo, merge=updated.merge)
     findings = _findings(job, shop, said, *shown)
-    return replace(_report(job, Outcome.FAILED, Failure.CONFLICT, str(drift), findings), work=work)
+    return replace(job.ended(Outcome.FAILED, Failure.CONFLICT, str(drift), findings), work=work)
 
 
 def _red(job: Job, shop: Workshop, drift: Drift, red: Sequence[GateResult]) -> Report:
     failed = next((result for result in red if result.status is GateStatus.FAIL), None)
     if failed is None:
         message = f"{red[0].name}: {red[0].message}"
-        return _report(job, Outcome.FAILED, Failure.GATE_ERROR, clean(message, shop.secrets()))
+        return job.ended(Outcome.FAILED, Failure.GATE_ERROR, clean(message, shop.secrets()))
     said = f"{drift}. Your copy has main's changes, and together with them the work does not pass its gates."
     told = tuple(f"gate {result.name}: {result.message}" for result in red)
     message = f"together with main {drift.onto[:12]}: {failed.name}: {failed.message}"
     findings = _findings(job, shop, said, *told)
-    return _report(job, Outcome.FAILED, Failure.CONFLICT, clean(message, shop.secrets()), findings)
+    return job.ended(Outcome.FAILED, Failure.CONFLICT, clean(message, shop.secrets()), findings)
 
 
 def _findings(job: Job, shop: Workshop, *texts: str) -> tuple[Finding, ...]:
     known = shop.secrets()
     return tuple(
         Finding(source=MAIN, text=clean(text, known), step=job.step.name, attempt=job.attempt) for text in texts
-    )
-
-
-def _report(job: Job, outcome: Outcome, failure: Failure, message: str, findings: tuple[Finding, ...] = ()) -> Report:
-    return Report(
-        task=job.task.id,
-        step=job.step.name,
-        attempt=job.attempt,
-        nonce=job.nonce,
-        outcome=outcome,
-        failure=failure,
-        message=message,
-        findings=findings,
     )
