@@ -386,7 +386,7 @@ def test_a_renewed_token_counts_at_once(at: Scene, client: Callable[..., ForgeHt
 
 @pytest.mark.parametrize("how", [{"status": 400}, {"status": 500}, {"status": 403}, {"status": 404}])
 def test_a_token_that_a_server_repeats_is_masked(
-    at: Scene, client: Callable[..., ForgeHttp], how: dict[str, int]
+    at: Scene, client: Callable[..., ForgeHttp], how: dict[str, Any]
 ) -> None:
     at.server.fail(path=PULLS, times=9, body={"message": f"bad header: Bearer {TOKEN}"}, **how)
     with pytest.raises((ForgeRefused, ForgeUnavailable)) as fault:

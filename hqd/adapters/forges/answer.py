@@ -132,15 +132,15 @@ class Json:
     def maybe_part(self, key: str) -> Json | None:
         return self.part(key) if self.has(key) else None
 
-    def rows(self, key: str = "") -> list[Json]:
+    def rows(self, key: str = "") -> Iterator[Json]:
         """A list's elements; without a key, those of the answer itself."""
         found = self._of(key) if key else self.value
         if not isinstance(found, list):
             raise self._wrong(key, found, "a list")
-        return [self._within(each, f"{key}[{place}]") for place, each in enumerate(found)]
+        return (self._within(each, f"{key}[{place}]") for place, each in enumerate(found))
 
-    def maybe_rows(self, key: str) -> list[Json]:
-        return self.rows(key) if self.has(key) else []
+    def maybe_rows(self, key: str) -> Iterator[Json]:
+        return self.rows(key) if self.has(key) else iter(())
 
     def maybe_texts(self, key: str) -> Iterator[str]:
         """A list of plain texts."""
