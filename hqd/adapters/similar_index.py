@@ -20,6 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from hqd.adapters.disposable import make_folder
 from hqd.adapters.history import GitHistory
 from hqd.codec import layout
 from hqd.codec.record import UnreadableRecord, read_outputs
@@ -168,7 +169,7 @@ class SimilarIndex:
 
     def _make_folder(self) -> None:
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._file.parent)
         except OSError as fault:
             raise sqlite3.OperationalError(str(fault)) from fault
 

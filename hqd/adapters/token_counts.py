@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
+from hqd.adapters.disposable import make_folder
 from hqd.model.attempt import Question
 from hqd.model.settings import AgentSettings
 
@@ -84,7 +85,7 @@ class KeptCounts:
     def _tried(self, sql: str, values: tuple[object, ...]) -> tuple[Any, ...] | None:
         """One statement on the cache. What goes wrong with it is passed over: it only saves time."""
         try:
-            self._file.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._file.parent)
             with contextlib.closing(sqlite3.connect(self._file, timeout=2, isolation_level=None)) as database:
                 return _run(database, sql, values)
         except (sqlite3.OperationalError, OSError):

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from functools import cache
 from pathlib import Path
 
+from hqd.adapters.disposable import make_folder
 from hqd.adapters.environment import passing
 from hqd.adapters.history import GitHistory
 from hqd.adapters.mirror import Mirrors
@@ -163,7 +164,7 @@ def gate_registry(
 def gates_of(hq: Hq, agents: Mapping[str, Agent], found: EnvironmentSecrets) -> Callable[[Rules], Gates]:
     """The registry of each pin's rules; hqd.toml may change its named gates while tasks are under way."""
     kept: dict[Pin, Gates] = {}
-    verdicts = Verdicts(folder=hq.root / layout.CACHE / "gates")
+    verdicts = Verdicts(folder=hq.root / layout.CACHE / "gates", make=make_folder)
 
     def read(path: str) -> bytes | None:
         return hq.history.tree(hq.repository.tip()).read(path)

@@ -12,6 +12,7 @@ import json
 import os
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,17 @@ _PRUNE_EVERY = 200  # writes
 
 
 class Verdicts:
-    """A bounded cache, safe to use from many threads."""
+    """A bounded cache, safe to use from many threads. `make` makes a folder of the cache; may raise OSError."""
 
-    def __init__(self, limit: int = 5_000, folder: Path | None = None, folder_limit: int = 20_000) -> None:
+    def __init__(
+        self,
+        limit: int = 5_000,
+        folder: Path | None = None,
+        folder_limit: int = 20_000,
+        make: Callable[[Path], object] = lambda path: path.mkdir(parents=True, exist_ok=True),
+    ) -> None:
         self._limit = limit
+        self._make = make
         self._folder = folder
         self._folder_limit = folder_limit
         self._kept: OrderedDict[str, Verdict] = OrderedDict()
@@ -73,7 +81,7 @@ class Verdicts:
         path = self._path(folder, key)
         draft = path.with_name(f"{path.name}.{os.getpid()}.{threading.get_ident()}")
         with contextlib.suppress(OSError):  # a cache that cannot be written is only slower
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             draft.write_text(json.dumps(_dump(verdict)), encoding="utf-8")
             draft.replace(path)
         with self._lock:

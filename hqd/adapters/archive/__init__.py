@@ -17,6 +17,7 @@ from hqd.adapters.archive.line import LineCommit, changed_files, changes, walk
 from hqd.adapters.archive.records import Claimed, Placed, events, listing, place, redacted
 from hqd.adapters.archive.store import Store
 from hqd.adapters.archive.streams import Ahead, blobs, fields
+from hqd.adapters.disposable import make_folder
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.codec.record import read_record
@@ -112,7 +113,7 @@ class GitArchive:
     def _opened(self) -> Iterator[Store]:
         with contextlib.ExitStack() as stack:
             try:
-                self._file.parent.mkdir(parents=True, exist_ok=True)
+                make_folder(self._file.parent)
                 found = stack.enter_context(store.opened(self._file))
             except sqlite3.OperationalError:
                 found = stack.enter_context(store.opened(None))  # locked for too long, read-only, disk full
