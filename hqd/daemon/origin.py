@@ -100,6 +100,7 @@ class Origin:
             self._line.moved()
 
     def gather(self, draft: Draft, now: datetime) -> None:
+        self._hear_later(draft)
         if self._replays:
             draft.carry = self._carry
         for task in [draft.tasks[name] for name, blob in self._edited.items() if name in draft.tasks]:
@@ -115,6 +116,12 @@ class Origin:
             draft.lift(HOLD, now, "hqd", "origin takes hqd's work again")
         elif HOLD not in draft.holds and (fault is None or fault.tries != self._waved):
             draft.hold(hold, now)
+
+    def _hear_later(self, draft: Draft) -> None:
+        """`adopt` is a word on what origin shows now: under a hold of an earlier run it waits for those looks."""
+        if self._live is not None and REWRITTEN in self._live.local_holds and self._line.news.fault is None:
+            asked = [request.id for request in spool.waiting(self._live.private) if request.word == "adopt"]
+            draft.deferred.update(asked)
 
     def _look_at_hold(self, there: bool, wanted: Hold | None) -> None:
         """A person who lifts the hold wants origin to be asked at once; only a new refusal makes a new hold."""

@@ -282,6 +282,21 @@ def test_a_force_push_that_a_person_adopts_is_followed(tmp_path: Path) -> None:
         settle(loop, lambda: len(found.hq.folder("done")) == 1 and found.in_line())
 
 
+def test_a_hold_of_an_earlier_run_is_adopted_by_the_first_word_after_the_start(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    start = found.tip
+    with found.hq.daemon() as loop:
+        found.hq.drop("first.md")
+        settle(loop, lambda: len(found.hq.folder("done")) == 1 and found.in_line())
+        found.there("update-ref", "refs/heads/main", start)
+        settle(loop, lambda: "origin-rewritten" in loop.live.local_holds)
+    with found.hq.daemon() as loop:
+        told = found.hq.ask(loop, "adopt")
+        assert told.ok
+        assert told.message.startswith(f"adopted {start[:12]}")
+        settle(loop, lambda: found.hq.git("rev-parse", "main") == start)
+
+
 def test_an_amended_commit_of_a_person_is_followed_without_a_word(tmp_path: Path) -> None:
     found = scene(tmp_path)
     with found.hq.daemon() as loop:
