@@ -144,7 +144,7 @@ class Headquarters:
         return reply
 
 
-def settle(loop: Loop, done: Callable[[], bool] | None = None, seconds: float = 20.0) -> None:
+def settle(loop: Loop, done: Callable[[], bool] | None = None, seconds: float = 60.0) -> None:
     """Turns the loop until `done` (or until it is idle); fails after `seconds`."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import time
 from pathlib import Path
 
 from hqd.model.board import Task
 from hqd.model.failure import ParkReason
 from hqd.model.task import State
-from tests.daemon.forge_words import events, last, news, place, review_of, reviewed, said, theirs, up
+from tests.daemon.forge_words import Ahead, events, last, news, place, review_of, reviewed, rounds, said, theirs, up
 from tests.daemon.headquarters import make, only, settle
 from tests.forge_hq import TASK, Forged
 
@@ -69,8 +68,13 @@ def test_an_approval_waits_for_the_checks_and_counts_when_they_are_green(tmp_pat
 
 
 def test_a_check_that_never_says_anything_ends_at_a_person(tmp_path: Path) -> None:
-    with place(tmp_path, checked(wait="1s")) as at, at.hq.daemon() as loop:
+    clock = Ahead()
+    with place(tmp_path, checked(wait="1h")) as at, at.hq.daemon() as loop:
+        clock.given(loop)
         task = up(at, loop)
+        settle(loop, lambda: "build (not begun)" in waits(at, task))
+        assert only(loop).state is State.REVIEW
+        clock.hours = 1.1
         settle(loop, lambda: only(loop).state is State.BLOCKED)
         parked = last(at, task, "parked")
         assert parked.reason is ParkReason.GATE_ERROR
@@ -113,20 +117,24 @@ review = { reviewers = ["tim"], remind = "PERIOD" }
 
 
 def test_a_reminder_is_one_comment_each_period_and_a_restart_does_not_remind_twice(tmp_path: Path) -> None:
-    with place(tmp_path, REMINDED.replace("PERIOD", "2s")) as at:
+    clock, words = Ahead(), "Still waits for a review"
+    with place(tmp_path, REMINDED.replace("PERIOD", "1h")) as at:
         with at.hq.daemon() as loop:
+            clock.given(loop)
             task = up(at, loop)
-            settle(loop, lambda: bool(said(at, "Still waits for a review")))
-            first = review_of(loop).reminded
-            settle(loop, lambda: len(said(at, "Still waits for a review")) == 2)
-            assert review_of(loop).reminded != first
-        told = len(said(at, "Still waits for a review"))
-        at.hq.write("playbooks/article.toml", REMINDED.replace("PERIOD", "1h"))
-        before = events(at, task)
+            for count in (1, 2):
+                settle(loop)
+                assert (events(at, task).count("feedback"), len(said(at, words))) == (count - 1, count - 1)
+                before, clock.hours = review_of(loop).reminded, count * 1.1
+                settle(loop, lambda count=count: len(said(at, words)) == count)
+                assert review_of(loop).reminded != before
+        told, asked = events(at, task), rounds(at)
         with at.hq.daemon() as loop:
-            settle(loop, lambda: at.server.count("GET", "/comments") > 0 and loop.idle)
-        assert events(at, task) == before
-        assert len(said(at, "Still waits for a review")) == told
+            clock.given(loop)
+            settle(loop, lambda: rounds(at) > asked + 1)
+            settle(loop)
+        assert events(at, task) == told
+        assert len(said(at, words)) == 2
 
 
 def test_without_a_forge_a_reminder_is_a_notification(tmp_path: Path) -> None:
@@ -166,10 +174,8 @@ def test_a_webhook_wakes_and_a_forged_or_replayed_one_does_not(tmp_path: Path) -
             assert at.server.deliver(event, "guessed", url) == 401
             settle(loop)
             assert (len(at.server.requests), review_of(loop).approved) == (seen, False)
-            began = time.monotonic()
             assert at.server.deliver(event, "shared", url) == 204
-            settle(loop, lambda: review_of(loop).approved)
-            assert time.monotonic() - began < 2
+            settle(loop, lambda: review_of(loop).approved)  # the next poll is an hour away
             settle(loop)
             seen = len(at.server.requests)
             assert at.server.deliver(event, "shared", url) == 202

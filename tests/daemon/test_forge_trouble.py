@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from hqd.model.failure import Outcome
 from hqd.model.record import EventKind
 from hqd.model.task import State
 from tests.daemon.forge_words import events, last, news, place, review_of, reviewed, rounds, said, theirs, up
 from tests.daemon.headquarters import only, settle
-from tests.forge_hq import Forged
+from tests.forge_hq import TASK, Forged
 
 
 @pytest.fixture
@@ -42,6 +43,48 @@ def test_while_the_forge_is_down_nothing_is_lost_and_since_when_is_said(at: Forg
         reviewed(at, loop, task.cursor.head)
         assert events(at, task).count("feedback") == 1
         settle(loop, lambda: trouble(at) == "")
+
+
+@pytest.mark.parametrize("body", [{}, "<html>sign in</html>", [{"number": "seven"}]])
+def test_a_forge_that_answers_garbage_for_a_while_delays_and_then_goes_on(at: Forged, body: object) -> None:
+    """Nothing is counted as an attempt, parked or reported as a bug, and hqd does not ask in haste."""
+
+    def spoil() -> None:
+        at.server.fail(status=200, times=10_000, body=body)
+
+    with at.hq.daemon() as loop:
+        spoil()
+        at.hq.drop("a.md", TASK)
+        settle(loop, lambda: "forge" in loop.live.holds)
+        assert "not an answer that this forge documents" in loop.live.holds["forge"].missing
+        asked = len(at.server.requests)
+        settle(loop)
+        assert len(at.server.requests) - asked < 10
+        assert at.forge.pulls == {}
+        at.server.failures.clear()
+        at.hq.ask(loop, "sync")
+        task = reviewed(at, loop)
+        settle(loop)
+        spoil()
+        at.forge.say(1, "Make it better", by="tim")
+        settle(loop, lambda: "not an answer that this forge documents" in trouble(at))
+        asked = len(at.server.requests)
+        settle(loop)
+        assert len(at.server.requests) - asked < 10
+        at.server.failures.clear()
+        at.server.fail(method="POST", path="/comments", status=200, body=body, done=True)
+        at.hq.ask(loop, "sync")
+        reviewed(at, loop, task.cursor.head)
+        settle(loop, lambda: bool(said(at, "Answered in")) and trouble(at) == "")
+        settle(loop)
+    assert len(said(at, "Answered in")) == 1
+    told = events(at, task)
+    assert (told.count("feedback"), told.count("parked"), set(told) & {"held"}) == (1, 0, set())
+    assert [note for note in at.hq.shown.notes if "bug" in note] == []
+    ends = [(each.outcome, each.step) for each in at.hq.records(task.id) if each.event.value == "finished"]
+    assert [step for outcome, step in ends if outcome is Outcome.PASSED] == ["write", "write"]
+    assert {step for outcome, step in ends if outcome is Outcome.REFUSED} == {"approve"}
+    assert {outcome for outcome, _step in ends} == {Outcome.PASSED, Outcome.REFUSED}
 
 
 def test_what_a_person_has_to_mend_is_a_hold_that_lifts_by_itself(at: Forged) -> None:
@@ -209,7 +252,7 @@ def test_a_locked_conversation_holds_nothing_up(at: Forged) -> None:
 
 
 def test_a_persons_commits_while_the_agent_works_win_and_a_retry_goes_on_from_them(at: Forged) -> None:
-    at.hq.answers({"attempt": 2, "answer": "three better words", "delay": "1500ms"}, {"answer": "words as they are"})
+    at.hq.answers({"attempt": 2, "answer": "three better words", "delay": "4s"}, {"answer": "words as they are"})
     at.hq.commit()
     with at.hq.daemon() as loop:
         task = up(at, loop)
