@@ -92,3 +92,14 @@ def scene(made: Path, folder: Path, flavour: str = "github", address: Any = None
             yield Scene(forge, server, remote, folder / "hq.git")
         finally:
             remote.disconnect()
+
+
+def key_pair() -> tuple[str, str]:
+    """A GitHub App's key: (private, public) as PEM."""
+    from cryptography.hazmat.primitives import serialization as form
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
+    public = made.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
+    return private.decode(), public.decode()

@@ -1,4 +1,7 @@
-"""A GitHub App on the fake forge: claims are checked by its public key, tokens end, and all of it can be looked at."""
+"""A GitHub App on the fake forge: claims are checked by its public key, tokens end, and all of it can be looked at.
+
+Its answers have every field that GitHub's OpenAPI description requires (scripts/forge-contract judges them).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,13 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hqd.testing.forge_github_shapes import USER_LINKS
 from hqd.testing.forge_routes import Asked
 
 LONGEST_CLAIM = 600
 """Seconds that GitHub lets a claim be good for."""
+
+_RIGHTS = {"checks": "write", "contents": "write", "metadata": "read", "pull_requests": "write"}
 
 Said = tuple[int, Any]
 
@@ -55,19 +61,42 @@ class FakeApp:
         return route(asked)
 
     def _whoami(self, asked: Asked) -> Said:
-        return 200, {"id": int(self.id), "slug": self.slug, "name": self.slug}
+        times = {"created_at": _time(self.now()), "updated_at": _time(self.now())}
+        return 200, {
+            "id": int(self.id), "slug": self.slug, "name": self.slug, "node_id": f"A_{self.id}", "description": None,
+            "external_url": asked.base, "html_url": f"{asked.base}/apps/{self.slug}", "events": [],
+            "owner": self._owner(asked), "permissions": _RIGHTS, **times,
+        }  # fmt: skip
 
     def _where(self, asked: Asked) -> Said:
         if asked.path != f"/repos/{self.repository}/installation":
             return 404, {"message": "Not Found", "documentation_url": "https://docs.example", "status": "404"}
-        return 200, {"id": self.installation, "app_id": int(self.id), "app_slug": self.slug}
+        url, owner = f"{asked.base}/app/installations/{self.installation}", self._owner(asked)
+        times = {"created_at": _time(self.now()), "updated_at": _time(self.now())}
+        return 200, {
+            "id": self.installation, "app_id": int(self.id), "app_slug": self.slug, "account": owner,
+            "target_id": owner["id"], "target_type": owner["type"], "repository_selection": "selected",
+            "access_tokens_url": f"{url}/access_tokens", "repositories_url": f"{asked.base}/installation/repositories",
+            "html_url": url, "single_file_name": None, "events": [], "permissions": _RIGHTS, "suspended_by": None,
+            "suspended_at": None, **times,
+        }  # fmt: skip
+
+    def _owner(self, asked: Asked) -> dict[str, Any]:
+        """GitHub's `simple-user`."""
+        name = (self.repository or "acme/hq").partition("/")[0]
+        url = f"{asked.base}/users/{name}"
+        return {
+            "login": name, "id": 5, "node_id": "O_5", "gravatar_id": "", "url": url, "html_url": url,
+            "avatar_url": f"{url}/avatar", "type": "Organization", "site_admin": False,
+            **{f"{link}_url": f"{url}/{link}" for link in USER_LINKS},
+        }  # fmt: skip
 
     def _token(self, asked: Asked) -> Said:
         token = f"ghs_fake{len(self.issued) + 1:04d}installationtoken"
         until = self.now() + self.lifetime
         self.issued.append(token)
         self._until[token] = until
-        return 201, {"token": token, "expires_at": until.strftime("%Y-%m-%dT%H:%M:%SZ")}
+        return 201, {"token": token, "expires_at": _time(until)}
 
     def _claimed(self, headers: Mapping[str, str]) -> bool:
         """A claim of this App, signed with its key, for ten minutes at most, and now."""
@@ -81,3 +110,7 @@ class FakeApp:
             return False
         now = self.now().timestamp()
         return bool(said["iat"] <= now < said["exp"] <= said["iat"] + LONGEST_CLAIM)
+
+
+def _time(at: datetime) -> str:
+    return at.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from hqd.testing.forge_routes import Call
 from hqd.testing.forge_state import Pull, Said, Status
 
-_USER_LINKS = (
+USER_LINKS = (
     "followers", "following", "gists", "starred", "subscriptions", "organizations", "repos", "events",
     "received_events",
 )  # fmt: skip
@@ -34,7 +34,7 @@ def user(call: Call, login: str | None) -> dict[str, Any] | None:
     if known is None:
         return None
     url = f"{call.asked.base}/users/{quote(known.login)}"
-    links = {f"{name}_url": f"{url}/{name}" for name in _USER_LINKS}
+    links = {f"{name}_url": f"{url}/{name}" for name in USER_LINKS}
     return {
         "login": known.login, "id": known.id, "node_id": node("U", known.id), "gravatar_id": "", "url": url,
         "avatar_url": f"{url}/avatar", "html_url": url, "type": "Bot" if known.bot else "User", "site_admin": False,

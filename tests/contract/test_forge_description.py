@@ -13,10 +13,13 @@ from pathlib import Path
 
 import pytest
 
+from hqd.adapters.forges.github_app import AppTokens
+from hqd.model.review import Check, CheckStatus
+from hqd.testing.forge_app import FakeApp
 from tests.contract import prism, test_forges
 from tests.contract.test_forges import forge as forge
 from tests.contract.test_forges import made as made
-from tests.forge_scene import Scene
+from tests.forge_scene import CONNECT, SLOW, Scene, key_pair, scene
 
 HOME = os.environ.get("PRISM_HOME", "")
 DESCRIPTION = Path(
@@ -90,6 +93,31 @@ def test_the_judge_refuses_a_wrong_request_and_a_wrong_answer(forge: Scene, judg
         forge.remote.review(number)
     assert any("number" in fault for fault in judge.violations)
     judge.violations.clear()
+
+
+@pytest.mark.skipif(FLAVOUR != "github", reason="GitHub's")
+def test_a_github_app_buys_its_tokens_and_reports_check_runs(made: Path, tmp_path: Path, judge: prism.Judge) -> None:
+    """Claim, installation, token, and the pull request and check runs that it opens; the fixture's token opens none."""
+    pytest.importorskip("jwt", reason="the extra github-app is not installed")
+    private, public = key_pair()
+    judge.violations.clear()
+    with scene(made, tmp_path, "github", address=judge.address) as at:
+        at.server.token, at.server.app = "nobody's", FakeApp("4711", public)
+        tokens = AppTokens("4711", lambda: private, "acme/hq", api_url=judge.front, patience=SLOW)
+        remote = CONNECT["github"](tokens, "acme/hq", judge.front, check_runs=True, login=tokens.login, patience=SLOW)
+        before = judge.judged
+        at.push("hqd/T-1", {"b.txt": "b\n"})
+        opened = remote.open_review(test_forges.WANTED)
+        remote.report(opened.head, [Check(name="hqd/tests", status=CheckStatus.PASS, summary="9 of 9")])
+        assert [each.status for each in remote.checks(opened.head)] == [CheckStatus.PASS]
+        assert remote.login() == "hqd[bot]"
+        remote.disconnect()
+        tokens.close()
+        asked = [seen.path.partition("?")[0] for seen in at.server.requests]
+    paths = {"/app", "/repos/acme/hq/installation", "/app/installations/77/access_tokens", "/repos/acme/hq/check-runs"}
+    assert paths <= set(asked)
+    assert judge.violations == []
+    assert judge.judged - before == len(asked)
 
 
 def test_what_is_not_judged_is_still_there() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 from hqd.model.board import Task
@@ -116,17 +117,24 @@ review = { reviewers = ["tim"], remind = "PERIOD" }
 """
 
 
+REMINDER = "Still waits for a review"
+
+
+def reminded(at: Forged, times: int) -> bool:
+    return len(said(at, REMINDER)) == times
+
+
 def test_a_reminder_is_one_comment_each_period_and_a_restart_does_not_remind_twice(tmp_path: Path) -> None:
-    clock, words = Ahead(), "Still waits for a review"
+    clock = Ahead()
     with place(tmp_path, REMINDED.replace("PERIOD", "1h")) as at:
         with at.hq.daemon() as loop:
             clock.given(loop)
             task = up(at, loop)
             for count in (1, 2):
                 settle(loop)
-                assert (events(at, task).count("feedback"), len(said(at, words))) == (count - 1, count - 1)
+                assert (events(at, task).count("feedback"), len(said(at, REMINDER))) == (count - 1, count - 1)
                 before, clock.hours = review_of(loop).reminded, count * 1.1
-                settle(loop, lambda count=count: len(said(at, words)) == count)
+                settle(loop, partial(reminded, at, count))
                 assert review_of(loop).reminded != before
         told, asked = events(at, task), rounds(at)
         with at.hq.daemon() as loop:
@@ -134,7 +142,7 @@ def test_a_reminder_is_one_comment_each_period_and_a_restart_does_not_remind_twi
             settle(loop, lambda: rounds(at) > asked + 1)
             settle(loop)
         assert events(at, task) == told
-        assert len(said(at, words)) == 2
+        assert reminded(at, 2)
 
 
 def test_without_a_forge_a_reminder_is_a_notification(tmp_path: Path) -> None:

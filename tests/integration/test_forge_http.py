@@ -308,6 +308,48 @@ def test_an_answer_too_large_is_not_read_to_its_end(at: Scene, client: Callable[
     assert late.value.cause == "answer"
 
 
+def test_an_answer_that_could_not_be_read_is_not_kept(at: Scene, client: Callable[..., ForgeHttp]) -> None:
+    """Else a 304 would bring it back for ever."""
+    at.opened()
+    http, whole = client(), client().get(f"{PULLS}/1")
+    at.server.fail(path=PULLS, status=200, body={}, headers={"etag": whole.headers["etag"]})
+    with pytest.raises(ForgeUnavailable, match="`number` is missing"):
+        http.get(f"{PULLS}/1").said.number("number")
+    answer = http.get(f"{PULLS}/1")
+    assert (answer.unchanged, answer.said.number("number")) == (False, 1)
+    assert http.get(f"{PULLS}/1").unchanged
+
+
+@pytest.mark.parametrize(
+    ("link", "words"),
+    [
+        ("http://[::1", "its link to the next page is none"),
+        (f"{PULLS}?page=\x7f", "its link to the next page is none"),
+        ("/" + "x" * 9000, "its link to the next page is none"),
+        (PULLS, "its next page is itself"),
+    ],
+)
+def test_a_next_page_that_is_none_is_an_expected_error(
+    at: Scene, client: Callable[..., ForgeHttp], link: str, words: str
+) -> None:
+    at.server.fail(path=PULLS, times=9, status=200, body=[], headers={"link": f'<{link}>; rel="next"'})
+    with pytest.raises(ForgeUnavailable, match=words) as fault:
+        list(client().pages(PULLS))
+    assert fault.value.cause == "answer"
+    assert len(at.server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_json_without_end_in_it_is_an_expected_error(at: Scene, client: Callable[..., ForgeHttp], status: int) -> None:
+    deep: Any = "bottom"
+    for _ in range(400):
+        deep = [{"message": deep}]
+    at.server.fail(path=PULLS, times=9, status=status, body={"errors": [deep] * 500, "message": deep})
+    with pytest.raises((ForgeUnavailable, ForgeRefused)) as fault:
+        client().get(PULLS).said.rows()
+    assert len(fault.value.message) < 500
+
+
 def test_a_server_that_is_not_there_is_said(client: Callable[..., ForgeHttp]) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))

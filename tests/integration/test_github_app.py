@@ -13,20 +13,9 @@ from hqd.adapters.forges.github_app import AppTokens
 from hqd.errors import ForgeRefused, Misconfigured
 from hqd.model.review import ReviewRequest
 from hqd.testing.forge_app import FakeApp
-from tests.forge_scene import CONNECT, QUICK, Scene, scene, template
+from tests.forge_scene import CONNECT, QUICK, Scene, key_pair, scene, template
 
 jwt = pytest.importorskip("jwt", reason="the extra github-app is not installed")
-
-
-def key_pair() -> tuple[str, str]:
-    """(private, public) as PEM."""
-    from cryptography.hazmat.primitives import serialization as form
-    from cryptography.hazmat.primitives.asymmetric import rsa
-
-    made = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-    private = made.private_bytes(form.Encoding.PEM, form.PrivateFormat.PKCS8, form.NoEncryption())
-    public = made.public_key().public_bytes(form.Encoding.PEM, form.PublicFormat.SubjectPublicKeyInfo)
-    return private.decode(), public.decode()
 
 
 PRIVATE, PUBLIC = key_pair()
