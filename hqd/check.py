@@ -17,6 +17,7 @@ from hqd.codec.playbook import read_playbook
 from hqd.codec.settings import read_settings
 from hqd.codec.task import read_task
 from hqd.codec.toml_lines import Toml
+from hqd.core.gate_use import spelled_out
 from hqd.core.lesson_rules import check_lessons
 from hqd.core.not_in_force import File, not_in_force
 from hqd.core.rules import Rules, check_rules
@@ -61,6 +62,7 @@ def check_reader(reader: Reader, check_gate: CheckGate) -> Report:
     for path, source in config.sources.items():
         if not source.problems:
             problems += not_in_force(_kind(path), path, _raw(source))
+    check_gate = _knowing(config, check_gate)
     if config.settings is not None:
         rules = Rules(config.settings, SETTINGS, config.playbooks, PLAYBOOKS, config.texts, config.files, check_gate)
         broken = [problem.path for problem in config.problems if problem.stops]
@@ -73,6 +75,7 @@ def check_reader(reader: Reader, check_gate: CheckGate) -> Report:
 def check_file(path: str, data: bytes, config: Config, check_gate: CheckGate) -> tuple[Problem, ...]:
     """What is wrong with one file, whatever kind it is by its path; a task is checked against `config`."""
     kind = _kind(path)
+    check_gate = _knowing(config, check_gate)
     if kind == "settings":
         read = read_settings(data, path)
         return _one(kind, path, read.problems, read.toml)
@@ -92,6 +95,12 @@ def check_file(path: str, data: bytes, config: Config, check_gate: CheckGate) ->
     if task.document is not None:
         found += _task(task.document, path, config, check_gate)
     return _one(kind, path, tuple(found), document)
+
+
+def _knowing(config: Config, check_gate: CheckGate) -> CheckGate:
+    """The same, for gates made of gates that hqd.toml names too."""
+    named = config.settings.gates if config.settings is not None else {}
+    return lambda gate: check_gate(spelled_out(gate, named))
 
 
 def in_order(problems: set[Problem]) -> tuple[Problem, ...]:

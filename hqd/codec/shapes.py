@@ -53,7 +53,12 @@ def shape(
         for detail in error.errors(include_url=False):
             problem = _problem(model, raw, names, path, line_of, detail)
             found.setdefault(problem.place, problem)
-        return None, tuple(found.values())
+        return None, tuple(found[place] for place in found if not _told_within(place, found))
+
+
+def _told_within(place: Place, found: Mapping[Place, Problem]) -> bool:
+    """What a table could be instead (true, a list) says nothing where the fault is inside the table."""
+    return any(len(other) > len(place) and other[: len(place)] == place for other in found)
 
 
 def _problem(model: type[BaseModel], raw: Any, names: Any, path: str, line_of: LineOf, detail: ErrorDetails) -> Problem:

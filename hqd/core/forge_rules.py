@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 from hqd.model.problem import Problem, ProblemLevel
-from hqd.model.settings import Forge
+from hqd.model.settings import Forge, Settings
 
 _REFERENCE = "secret:"
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -21,6 +21,22 @@ def forge_faults(forge: Forge, path: str) -> Iterator[Problem]:
         yield Problem(path, 0, "", message, "use https", ProblemLevel.WARNING, ("forge", "api_url"))
 
 
+def webhook_faults(settings: Settings, path: str) -> Iterator[Problem]:
+    """An address to listen on, a secret that is not in the file, and a forge whose words are waited for."""
+    webhook = settings.webhook
+    if webhook is None:
+        return
+    if not _is_secret(webhook.secret):
+        message = "a secret is no value of hqd.toml"
+        yield Problem(path, 0, "", message, f'write "{_REFERENCE}NAME"', place=("webhook", "secret"))
+    if not _is_listening(webhook.listen):
+        message = f"no address to listen on: {webhook.listen}"
+        yield Problem(path, 0, "", message, "write it like 127.0.0.1:8477", place=("webhook", "listen"))
+    if settings.forge.kind == "local":
+        message = "has no effect without a forge"
+        yield Problem(path, 0, "", message, "set [forge], or remove it", ProblemLevel.WARNING, ("webhook",))
+
+
 _Fault = tuple[str, str, str]
 """Key, message, remedy."""
 
@@ -28,13 +44,24 @@ _Fault = tuple[str, str, str]
 def _secrets(forge: Forge) -> Iterator[_Fault]:
     for key in ("token", "app_key"):
         value = getattr(forge, key)
-        if value is not None and (not value.startswith(_REFERENCE) or len(value) == len(_REFERENCE)):
+        if value is not None and not _is_secret(value):
             yield key, "a secret is no value of hqd.toml", f'write "{_REFERENCE}NAME"'
+
+
+def _is_secret(value: str) -> bool:
+    return value.startswith(_REFERENCE) and len(value) > len(_REFERENCE)
+
+
+def _is_listening(listen: str) -> bool:
+    host, _, port = listen.rpartition(":")
+    return bool(host) and port.isdecimal() and port.isascii() and int(port) <= 65535
 
 
 def _wanting(forge: Forge) -> Iterator[_Fault]:
     if forge.repo is None:
         yield "", f"kind {forge.kind} needs the name of the repository there", 'write repo = "owner/name"'
+    elif not _is_name(forge.repo):
+        yield "repo", f"no name of a repository on a forge: {forge.repo}", 'write repo = "owner/name"'
     if forge.kind == "gitea" and forge.api_url is None:
         yield "", "kind gitea needs the address of its API", 'like api_url = "https://git.example.org/api/v1"'
     if forge.app_id is None and forge.token is None:
@@ -45,6 +72,11 @@ def _wanting(forge: Forge) -> Iterator[_Fault]:
         yield "", "keys of a GitHub App without its app_id", "add app_id, or remove them"
     if forge.api_url is not None and not _is_address(forge.api_url):
         yield "api_url", "is no address of an API, or holds a user or password", "like https://forge.example.org/api/v3"
+
+
+def _is_name(repo: str) -> bool:
+    parts = repo.split("/")
+    return len(parts) > 1 and all(parts) and not any(char in ":@" or char.isspace() for char in repo)
 
 
 def _app(forge: Forge) -> Iterator[_Fault]:

@@ -14,7 +14,8 @@ from hqd.core.autonomy_rules import check_autonomy
 from hqd.core.dead_routes import holds_always, never
 from hqd.core.experiment_rules import check_experiment
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
-from hqd.core.forge_rules import forge_faults
+from hqd.core.forge_check_rules import check_forge_checks
+from hqd.core.forge_rules import forge_faults, webhook_faults
 from hqd.core.globs import leaves
 from hqd.core.recovery import UNMOVED
 from hqd.core.repository_rules import repo_faults, repository_faults
@@ -81,9 +82,19 @@ def _settings(rules: Rules) -> Iterator[Problem]:
             yield fault(("agents", name), message, 'let it answer with parser = "json"', ProblemLevel.WARNING)
     for name, repository in settings.repos.items():
         yield from repository_faults(repository, ("repos", name), path)
+    yield from _beside(settings, path)
+
+
+def _beside(settings: Settings, path: str) -> Iterator[Problem]:
+    """What stands beside agents, gates and budgets."""
     for index, rule in enumerate(settings.context):
         yield from _context_rule(rule, ("context", index), path)
     yield from forge_faults(settings.forge, path)
+    yield from webhook_faults(settings, path)
+    drafter = settings.lessons.drafter
+    if drafter is not None and drafter not in settings.agents:
+        remedy, place = meant(drafter, settings.agents), ("lessons", "drafter")
+        yield Problem(path, 0, "", f"there is no agent {drafter}", remedy, place=place)
     yield from settings_expressions(settings, path)
 
 
@@ -110,6 +121,7 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
         yield from _step(rules, path, playbook, step, ("steps", index))
     yield from _landing(path, playbook)
     yield from check_autonomy(rules.settings, path, playbook)
+    yield from check_forge_checks(rules.settings, path, playbook)
     yield from _schedule(rules, path, playbook)
     yield from check_experiment(rules.settings, path, playbook, rules.texts, rules.folder)
     named = frozenset(rules.settings.gates)

@@ -593,3 +593,77 @@ def test_what_ships_fits_the_schemas() -> None:
 )
 def test_the_schemas_take_the_written_form(name: str, value: Any, paths: list[str]) -> None:
     assert wrong(name, value) == paths
+
+
+FORGED = (
+    SETTINGS
+    + """\
+[forge]
+kind = "github"
+repo = "acme/hq"
+token = "secret:forge"
+[gates.ci]
+kind = "forge_checks"
+names = ["build"]
+"""
+)
+REVIEW = AGENT + '[[steps]]\nname = "ok"\nreview = {}\n'
+
+
+@pytest.mark.parametrize(
+    ("news", "fault"),
+    [
+        (REVIEW + 'gates = ["ci"]\n', []),
+        (
+            AGENT + 'gates = ["ci"]\n',
+            ["5: steps.write.gates[0]: warning: forge_checks is skipped here: the forge checks what is up for review; "
+             "put it among the gates of a review step"],
+        ),
+        (
+            REVIEW + 'gates = [{ kind = "forge_checks", names = ["x"], when = "false" }]\n',
+            ["8: steps.ok.gates.forge_checks.when: warning: has no effect on forge_checks: its checks are "
+             "waited for in any case; remove it"],
+        ),
+        (
+            REVIEW + 'gates = [{ kind = "forge_checks", names = ["x"], not = true }]\n',
+            ["8: steps.ok.gates.forge_checks.not: warning: has no effect on forge_checks: its checks are "
+             "waited for in any case; remove it"],
+        ),
+        (
+            REVIEW + 'gates = [{ kind = "forge_checks", names = ["x"], level = "warn" }]\n',
+            ["8: steps.ok.gates.forge_checks.level: warning: forge_checks that does not enforce is not waited for, and "
+             'shows nothing; write level = "enforce"'],
+        ),
+        (
+            REVIEW + 'gates = [{ kind = "any_of", gates = ["no-refunds", { kind = "all_of", gates = ["ci"] }] }]\n',
+            ["8: steps.ok.gates.any_of: warning: forge_checks inside another gate is skipped; "
+             "put it among the gates of a review step, by itself"],
+        ),
+        (REVIEW + 'gates = [{ kind = "must_include", values = ["ci"] }]\n', []),
+    ],
+)  # fmt: skip
+def test_a_gate_on_the_forges_checks_that_nobody_waits_for_is_named(news: str, fault: list[str]) -> None:
+    assert found(news, settings=FORGED) == [f"{NEWS}:{each}" for each in fault]
+
+
+def test_the_forges_checks_without_a_forge_and_a_drafter_that_is_no_agent_are_named() -> None:
+    local = FORGED.replace('kind = "github"\nrepo = "acme/hq"\ntoken = "secret:forge"\n', "")
+    assert "there is no forge" in "".join(found(REVIEW + 'gates = ["ci"]\n', settings=local))
+    drafted = SETTINGS + '[lessons]\ndrafter = "writr"\n'
+    assert [str(each) for each in check(settings=drafted).problems] == [
+        "hqd.toml:12: lessons.drafter: there is no agent writr; did you mean writer?"
+    ]
+
+
+def test_gates_inside_gates_may_be_named_as_in_hqd_toml_also_when_those_are_made_of_gates() -> None:
+    both = SETTINGS + '[gates.both]\nkind = "all_of"\ngates = ["no-refunds", { kind = "word_count", min = 3 }]\n'
+    assert found(AGENT + 'gates = [{ kind = "any_of", gates = ["both", "no-refunds"] }]\n', settings=both) == []
+    (wrong,) = found(AGENT + 'gates = [{ kind = "any_of", gates = ["both", "no-refnds"] }]\n', settings=both)
+    assert "there is no gate kind 'no-refnds'" in wrong
+    circle = SETTINGS + '[gates.a]\nkind = "any_of"\ngates = ["a"]\n'
+    assert "gates inside each other" in "".join(str(each) for each in check(settings=circle).problems)
+
+
+def test_a_typo_inside_a_table_is_all_that_is_told_where_the_key_could_be_something_else_too() -> None:
+    wrong = found('[[context]]\ndecisions = { tag = ["voice"] }\n' + AGENT)
+    assert wrong == [f"{NEWS}:3: context[0].decisions.tag: unknown key; did you mean tags?"]

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
-from hqd.core.forge_rules import forge_faults
-from hqd.model.settings import Forge
+from hqd.core.forge_rules import forge_faults, webhook_faults
+from hqd.model.settings import FORMAT, Forge, Settings, Webhook
 
 GOOD: dict[str, Any] = {"kind": "github", "repo": "acme/hq", "token": "secret:forge"}
 APP: dict[str, Any] = {"kind": "github", "repo": "acme/hq", "app_id": "1", "app_key": "secret:key"}
@@ -28,6 +28,11 @@ def test_what_can_be_used_has_no_fault(keys: dict[str, Any]) -> None:
     ("keys", "fault"),
     [
         ({**GOOD, "repo": None}, "forge: kind github needs the name of the repository there"),
+        ({**GOOD, "repo": "acme"}, "forge.repo: no name of a repository on a forge: acme"),
+        (
+            {**GOOD, "repo": "https://github.com/acme/hq"},
+            "forge.repo: no name of a repository on a forge: https://github.com/acme/hq",
+        ),
         ({**GOOD, "token": None}, "forge: kind github needs a token"),
         ({**GOOD, "token": "ghp_abc"}, "forge.token: a secret is no value of hqd.toml"),
         ({**GOOD, "token": "secret:"}, "forge.token: a secret is no value of hqd.toml"),
@@ -48,6 +53,25 @@ def test_what_can_be_used_has_no_fault(keys: dict[str, Any]) -> None:
 )
 def test_what_is_lacking_is_named_once_with_its_key(keys: dict[str, Any], fault: str) -> None:
     assert faults(**keys) == [fault]
+
+
+@pytest.mark.parametrize(
+    ("keys", "forge", "fault"),
+    [
+        ({"secret": "abc"}, GOOD, ["webhook.secret: a secret is no value of hqd.toml"]),
+        ({"secret": "secret:"}, GOOD, ["webhook.secret: a secret is no value of hqd.toml"]),
+        ({"secret": "secret:w", "listen": "127.0.0.1"}, GOOD, ["webhook.listen: no address to listen on: 127.0.0.1"]),
+        ({"secret": "secret:w", "listen": "h:99999"}, GOOD, ["webhook.listen: no address to listen on: h:99999"]),
+        ({"secret": "secret:w"}, {}, ["webhook: has no effect without a forge"]),
+        ({"secret": "secret:w", "listen": "[::1]:8477"}, GOOD, []),
+    ],
+)
+def test_a_webhook_needs_an_address_a_secret_and_a_forge(
+    keys: dict[str, Any], forge: dict[str, Any], fault: list[str]
+) -> None:
+    settings = Settings(format=FORMAT, forge=Forge(**forge), webhook=Webhook(**keys))
+    found = webhook_faults(settings, "hqd.toml")
+    assert [f"{'.'.join(map(str, each.place))}: {each.message}" for each in found] == fault
 
 
 @pytest.mark.parametrize(
