@@ -16,7 +16,7 @@ from typing import Any
 
 from hqd.codec.record import UnreadableRecord
 
-_CURSOR = b"\n[cursor]\n"
+CURSOR = b"\n[cursor]\n"
 _LINE = re.compile(r"^(?:(\[.*\])|([A-Za-z0-9_-]+) = (.*)|(.+))$", re.MULTILINE)
 _HEADER = re.compile(r"\[([A-Za-z0-9_-]+)\]|\[\[([A-Za-z0-9_-]+)\]\]")
 _TOKEN = re.compile(r'("(?:[^"\\]|\\.)*")|([A-Za-z0-9_-]+) = ')
@@ -31,11 +31,16 @@ def read_head(data: bytes, apart: Container[str] = (), path: str = "record") -> 
 
     Moments are texts in ISO form. Raises UnreadableRecord.
     """
-    end = data.find(_CURSOR)
+    end = data.find(CURSOR)
     try:
         return _quickly((data[:end] if end >= 0 else data).decode("utf-8"), apart)
     except (_Unusual, ValueError):
         return _slowly(data, apart, path)
+
+
+def joined_lists(text: str) -> str:
+    """A record's text with every list on one line."""
+    return text.replace(",\n]", "]").replace("[\n    ", "[").replace(",\n    ", ",") if "[\n" in text else text
 
 
 def seconds(moment: str) -> float:
@@ -45,8 +50,7 @@ def seconds(moment: str) -> float:
 
 
 def _quickly(text: str, apart: Container[str]) -> tuple[dict[str, Any], str]:
-    if "[\n" in text:
-        text = text.replace(",\n]", "]").replace("[\n    ", "[").replace(",\n    ", ",")
+    text = joined_lists(text)
     known: dict[str, Any] = {}
     root: list[str] = []
     tables: dict[str, list[str]] = {}
@@ -97,8 +101,13 @@ def _punctuated(token: str) -> str:
     if token[4:5] == "-" and token[10:11] in ("T", " "):
         return f'"{token}"'
     if "{" in token and token[0] in "[{":
-        return _TOKEN.sub(lambda found: found[1] or f'"{found[2]}":', token)
+        return json_of_tables(token)
     return token
+
+
+def json_of_tables(token: str) -> str:
+    """Inline tables, as JSON has them."""
+    return _TOKEN.sub(lambda found: found[1] or f'"{found[2]}":', token)
 
 
 def _slowly(data: bytes, apart: Container[str], path: str) -> tuple[dict[str, Any], str]:

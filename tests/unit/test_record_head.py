@@ -11,6 +11,7 @@ import pytest
 
 from hqd.codec.record import UnreadableRecord, write_record
 from hqd.codec.record_head import read_head
+from hqd.codec.record_heads import Heads
 from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import Evidence, GateResult, GateStatus
 from hqd.model.record import Cursor, EventKind, Finding, Pin, Record, ReviewState, Usage, Work
@@ -71,3 +72,42 @@ def test_a_record_that_a_person_has_rewritten_in_other_toml_is_read_all_the_same
 def test_what_is_no_record_is_named(data: bytes) -> None:
     with pytest.raises(UnreadableRecord, match=r"x\.toml"):
         read_head(data, (), "x.toml")
+
+
+APART = {"event": str, "at": str, "n": int, "step": str, "agent": str, "attempt": int}
+
+
+def test_heads_read_one_after_another_say_what_each_says_by_itself() -> None:
+    """400 records of many shapes, in a row: some are matched by patterns that others have made."""
+    rng, reader, matched = random.Random(7), Heads(APART), 0
+    for _ in range(400):
+        data = write_record(record(rng))
+        found = reader.read(data, "finished", "x.toml")
+        matched += found.typed
+        assert read_head(data, APART) == (found.known, found.rest)
+        assert not found.typed or all(type(value) is APART[key] for key, value in found.known.items())
+    assert matched > 30
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'agent = "a\\u0041"', "n = 4.0", "n = 04", 'wall = "x', "wall = 1_000", "wall = inf", "wall = 0x10",
+        "wall = 'x'", 'n = 5\nn = 6', "[usage]\nin = 1\n[usage]\nin = 2", 'agent = """a"""',
+        "at = 2026-11-22", 'message = "\\U0001F600"', "findings = [{ a = 1, b = { c = 2 } }]", "s = {}", "s = []",
+    ],
+)  # fmt: skip
+def test_an_unusual_line_after_many_usual_ones_is_read_as_by_itself(line: str) -> None:
+    reader = Heads(APART)
+    usual = b'event = "finished"\nat = 2026-11-22 12:00:00+00:00\nhost = "h"\nhqd = "0"\n%s\n[cursor]\nround = 1\n'
+    for other in ('agent = "a"', "n = 4", 'wall = "x"', "wall = 1", 'message = "m"', 's = ["a"]'):
+        reader.read(usual % other.encode(), "finished", "x.toml")
+    data = usual % line.encode()
+    try:
+        expected = read_head(data, APART, "x.toml")
+    except UnreadableRecord:
+        with pytest.raises(UnreadableRecord, match=r"x\.toml"):
+            reader.read(data, "finished", "x.toml")
+        return
+    found = reader.read(data, "finished", "x.toml")
+    assert expected == (found.known, found.rest)

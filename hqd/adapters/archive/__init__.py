@@ -9,18 +9,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from hqd.adapters.archive import labelled, store
-from hqd.adapters.archive.line import LineCommit, changed_files, changes, walk
-from hqd.adapters.archive.records import Claimed, Placed, events, listing, place, redacted
+from hqd.adapters.archive.line import LineCommit, changed_files, changes, told, walk
+from hqd.adapters.archive.records import Claimed, Listing, Placed, events, heads, listing, place, redacted
 from hqd.adapters.archive.store import Store
 from hqd.adapters.archive.streams import Ahead, blobs, fields
 from hqd.adapters.disposable import make_folder
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.codec.record import read_record
+from hqd.codec.record_heads import Head
 from hqd.model.corpus import Change, Corpus, Past, PastEvent, Remark
 from hqd.model.record import Record
 
@@ -30,6 +32,14 @@ Progress = Callable[[str], None]
 
 def silent(_text: str) -> None:
     """For those who tell nobody."""
+
+
+class Answers(NamedTuple):
+    """What git has said of a stretch of the line."""
+
+    listed: Listing
+    heads: Mapping[str, Head | Remark]
+    changed: Ahead
 
 
 class GitArchive:
@@ -125,31 +135,43 @@ class GitArchive:
             yield found
 
     def _follow(self, kept: Store, tip: str) -> None:
-        git, known = self._repo.git, kept.tip()
+        known = kept.tip()
         self._progress("history")
-        if known is not None and self._here(known[0]):
-            with Ahead(changed_files(git, tip, known[0])) as ahead:
-                commits = walk(git, tip, known[0])
-                if not commits or commits[0].parent == known[0]:
-                    self._add(kept, tip, known, commits, ahead)
-                    return
+        if known is not None and self._here(known[0]) and self._read(kept, tip, known):
+            return
         kept.forget()
-        with Ahead(changed_files(git, tip, None)) as ahead:
-            self._add(kept, tip, None, walk(git, tip), ahead)
+        self._read(kept, tip, None)
         if known is not None:
             message = f"main does not descend from {known[0][:12]}, up to which it was read: read anew"
             kept.add_remarks([Remark("rewritten", message, known[0])])
+
+    def _read(self, kept: Store, tip: str, known: tuple[str, int] | None) -> bool:
+        """Reads what came after `known`, or everything; False: `tip` does not descend from it. Git answers to several
+        questions at once, while the answers before are read."""
+        git, since = self._repo.git, known[0] if known else None
+        with Ahead(git, *told(tip, since)) as line, Ahead(git, *changed_files(tip, since)) as changed:
+            if since is not None and not self._continues(line, since):
+                return False
+            listed = listing(git, tip, since)
+            self._progress(f"{len(listed.records)} records")
+            said = heads(git, listed.records)
+            commits = walk(line.all())
+            self._add(kept, tip, known, commits, Answers(listed, said, changed))
+        return True
+
+    def _continues(self, line: Ahead, since: str) -> bool:
+        commits = walk(line.all())
+        return not commits or commits[0].parent == since
 
     def _here(self, commit: str) -> bool:
         return self._repo.objects.find(f"{commit}^{{commit}}") is not None
 
     def _add(
-        self, kept: Store, tip: str, known: tuple[str, int] | None, commits: list[LineCommit], ahead: Ahead
+        self, kept: Store, tip: str, known: tuple[str, int] | None, commits: list[LineCommit], said: Answers
     ) -> None:
         git, since, first = self._repo.git, known[0] if known else None, known[1] + 1 if known else 0
+        listed = said.listed
         orders = {commit.id: order for order, commit in enumerate(commits, first)}
-        listed = listing(git, tip, since)
-        self._progress(f"{len(listed.records)} records")
         mended = kept.places([file.path for file in listed.records]) if known is not None else {}
         if known is not None:
             kept.remove_records([*mended, *listed.gone])
@@ -159,14 +181,14 @@ class GitArchive:
         open_claims = kept.claims({file.file.task for file in placed}) if known is not None else ()
         claims = {(task, step, n): Claimed(playbook, pin) for task, step, n, playbook, pin in open_claims}
         found: list[PastEvent] = []
-        for each in events(git, placed, claims):
+        for each in events(placed, said.heads, claims):
             if isinstance(each, Remark):
                 remarks.append(each)
             else:
                 found.append(each)
         kept.add_line(first, (commit.id for commit in commits))
         kept.add_events(found)
-        changed = changes(ahead.all(), orders, commits)
+        changed = changes(said.changed.all(), orders, commits)
         kept.add_changes(changed)
         self._fresh = (tip, found, changed) if known is None else None
         kept.add_tasks(self._task_files(tip, since))

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from hqd.adapters.archive.streams import fields
-from hqd.adapters.git import Git
 from hqd.codec.layout import WORKSPACE
 from hqd.model.corpus import Change
 
 _EVENT = re.compile(r"^Hqd-Event: (\S+)$", re.MULTILINE)
+_BOTH = re.compile(r"^Hqd-Event: (\S+)\nHqd-Task: (\S+)$", re.MULTILINE)
 _TASK = re.compile(r"^Hqd-Task: (\S+)$", re.MULTILINE)
 _WORK = re.compile(r"^Hqd-Work: (\S+)$", re.MULTILINE)
 _REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
@@ -33,21 +32,25 @@ class LineCommit(NamedTuple):
     work: str | None
 
 
-def walk(git: Git, tip: str, since: str | None = None) -> list[LineCommit]:
-    """The commits of the line up to `tip`, oldest first; with `since`: those after it."""
+def told(tip: str, since: str | None = None) -> tuple[str, ...]:
+    """What git is asked for the commits of the line up to `tip`; with `since`: those after it. `walk` reads it."""
     span = f"{since}..{tip}" if since else tip
-    found = [_commit(raw) for raw in fields(git, "log", "--first-parent", "-z", f"--format={_FORMAT}", span, "--")]
+    return ("log", "--first-parent", "-z", f"--format={_FORMAT}", span, "--")
+
+
+def walk(said: bytes) -> list[LineCommit]:
+    """The commits of the line, oldest first."""
+    found = [_commit(raw) for raw in said.decode("utf-8", "replace").split("\0") if raw]
     found.reverse()
     return found
 
 
-def _commit(raw: bytes) -> LineCommit:
-    commit, parents, at, author, message = raw.decode("utf-8", "replace").split("\x1f", 4)
+def _commit(raw: str) -> LineCommit:
+    commit, parents, at, author, message = raw.split("\x1f", 4)
     event = task = work = None
     reverts: tuple[str, ...] = ()
     if "Hqd-Event: " in message:
-        found, whose = _EVENT.search(message), _TASK.search(message)
-        event, task = found[1] if found else None, whose[1] if whose else None
+        event, task = _transition(message)
     else:
         whose = _WORK.search(message)
         work = whose[1] if whose else None
@@ -57,14 +60,22 @@ def _commit(raw: bytes) -> LineCommit:
     return LineCommit(commit.strip(), parent, float(at), author, event, task, subject, reverts, work)
 
 
-def changed_files(git: Git, tip: str, since: str | None) -> Iterator[bytes]:
-    """What git says of files beside workspace/, commit by commit; `changes` reads it."""
+def _transition(message: str) -> tuple[str | None, str | None]:
+    both = _BOTH.search(message)
+    if both is not None and message.count("Hqd-Event: ") == 1 and message.count("Hqd-Task: ") == 1:
+        return both[1], both[2]
+    found, whose = _EVENT.search(message), _TASK.search(message)
+    return found[1] if found else None, whose[1] if whose else None
+
+
+def changed_files(tip: str, since: str | None) -> tuple[str, ...]:
+    """What git is asked for files beside workspace/, commit by commit; `changes` reads it."""
     span = f"{since}..{tip}" if since else tip
     form = ("--raw", "--no-renames", "--no-abbrev", "--format=%x1e%H")
-    return fields(git, "log", "--first-parent", "-z", *form, span, "--", ".", f":(exclude){WORKSPACE}")
+    return ("log", "--first-parent", "-z", *form, span, "--", ".", f":(exclude){WORKSPACE}")
 
 
-def changes(said: Iterable[bytes], places: Mapping[str, int], commits: Sequence[LineCommit]) -> list[Change]:
+def changes(said: bytes, places: Mapping[str, int], commits: Sequence[LineCommit]) -> list[Change]:
     """The commits that touch files beside workspace/, oldest first. `places`: commit -> order; `commits` by place."""
     found: list[Change] = []
     first = min(places.values(), default=0)
@@ -78,8 +89,7 @@ def changes(said: Iterable[bytes], places: Mapping[str, int], commits: Sequence[
             found.append(Change(order, commit, of.at, of.author, of.subject, of.reverts, of.work, tuple(files)))
 
     blobs: tuple[str | None, str | None] | None = None
-    for raw in said:
-        text = raw.decode("utf-8", "surrogateescape")
+    for text in said.decode("utf-8", "surrogateescape").removesuffix("\0").split("\0"):
         if blobs is not None:
             files.append((text, *blobs))
             blobs = None

@@ -9,17 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from hqd.adapters.archive.line import LineCommit
-from hqd.adapters.archive.streams import blobs, fields
+from hqd.adapters.archive.streams import blobs, fields, whole
 from hqd.adapters.git import Git
 from hqd.codec import layout
 from hqd.codec.record import UnreadableRecord
-from hqd.codec.record_head import read_head, seconds
+from hqd.codec.record_head import seconds
+from hqd.codec.record_heads import Head, Heads
 from hqd.model.corpus import PastEvent, Remark
 
-_PATH = re.compile(layout.RUNS + r"/\d{4}/\d{2}/\d{2}/([^/]+)/(\d{3,})-([a-z_]+)\.toml")
+_FILE = layout.RUNS + r"/\d{4}/\d{2}/\d{2}/([^/\0]+)/(\d{3,})-([a-z_]+)\.toml"
+_PATH = re.compile(_FILE)
+_ROW = re.compile(rf"[0-9]+ [a-z]+ ([0-9a-f]+)\t(?:({_FILE})|([^\0]*))\0")
 _FEW = 40
 """So many tasks are asked for one by one; more, in one walk over everything."""
 
@@ -48,8 +51,10 @@ class Listing(NamedTuple):
 
 def listing(git: Git, tip: str, since: str | None) -> Listing:
     """All of runs/ at `tip`; with `since`: what came, was changed or went since that commit."""
+    if since is None:
+        return _whole(git, tip)
     found = Listing([], {}, [])
-    for path, blob in _whole(git, tip) if since is None else _difference(git, since, tip):
+    for path, blob in _difference(git, since, tip):
         match = _PATH.fullmatch(path)
         if match is not None and blob is None:
             found.gone.append(path)
@@ -60,10 +65,15 @@ def listing(git: Git, tip: str, since: str | None) -> Listing:
     return found
 
 
-def _whole(git: Git, tip: str) -> Iterator[tuple[str, str | None]]:
-    for raw in fields(git, "ls-tree", "-r", "-z", "--full-tree", tip, "--", layout.RUNS):
-        head, _, path = raw.partition(b"\t")
-        yield path.decode("utf-8", "surrogateescape"), head.rsplit(b" ", 1)[1].decode()
+def _whole(git: Git, tip: str) -> Listing:
+    said = whole(git, "ls-tree", "-r", "-z", "--full-tree", tip, "--", layout.RUNS).decode("utf-8", "surrogateescape")
+    found = Listing([], {}, [])
+    for blob, path, task, number, event, other in _ROW.findall(said):
+        if task:
+            found.records.append(RecordFile(task, int(number), event, path, blob))
+        else:
+            found.others[other] = blob
+    return found
 
 
 def _difference(git: Git, since: str, tip: str) -> Iterator[tuple[str, str | None]]:
@@ -161,32 +171,43 @@ class Claimed(NamedTuple):
     pin: str | None
 
 
-def events(
-    git: Git, placed: Sequence[Placed], claims: dict[tuple[str, str, int], Claimed]
-) -> Iterator[PastEvent | Remark]:
-    """Reads the records, in order. `claims` are those still open, by (task, step, attempt); it is kept up to date."""
-    contents = blobs(git, [each.file.blob for each in placed])
-    for each, (_blob, data) in zip(placed, contents, strict=True):
-        file = each.file
+def heads(git: Git, files: Sequence[RecordFile]) -> dict[str, Head | Remark]:
+    """What the records say, by path. Fastest in the order of their paths: of one task, one is stored by the other."""
+    reader = Heads(_EAGER)
+    found: dict[str, Head | Remark] = {}
+    for file, (_blob, data) in zip(files, blobs(git, [file.blob for file in files]), strict=True):
         if data is None:
-            yield Remark("missing_blob", "the record is not in this clone", file.path)
+            found[file.path] = Remark("missing_blob", "the record is not in this clone", file.path)
             continue
         try:
-            known, rest = read_head(data, _EAGER, file.path)
-            yield _event(each, known, rest, claims)
-        except (UnreadableRecord, ValueError, KeyError, TypeError) as fault:
-            said = fault.message if isinstance(fault, UnreadableRecord) else f"{file.path}: not a record: {fault}"
-            yield Remark("unreadable_record", said, file.path)
+            found[file.path] = reader.read(data, file.event, file.path)
+        except UnreadableRecord as fault:
+            found[file.path] = Remark("unreadable_record", fault.message, file.path)
+    return found
 
 
-def _event(
-    placed: Placed, known: Mapping[str, Any], rest: str, claims: dict[tuple[str, str, int], Claimed]
-) -> PastEvent:
+def events(
+    placed: Sequence[Placed], said: Mapping[str, Head | Remark], claims: dict[tuple[str, str, int], Claimed]
+) -> Iterator[PastEvent | Remark]:
+    """Tells the records, in order. `claims` are those still open, by (task, step, attempt); it is kept up to date."""
+    for each in placed:
+        head = said[each.file.path]
+        if isinstance(head, Remark):
+            yield head
+            continue
+        try:
+            yield _event(each, head, claims)
+        except (ValueError, KeyError, TypeError) as fault:
+            yield Remark("unreadable_record", f"{each.file.path}: not a record: {fault}", each.file.path)
+
+
+def _event(placed: Placed, head: Head, claims: dict[tuple[str, str, int], Claimed]) -> PastEvent:
     """Raises ValueError, KeyError, TypeError for what no record says so."""
-    file = placed.file
-    for key, value in known.items():
-        if type(value) is not _EAGER[key]:
-            raise TypeError(f"{key}: {value!r}")
+    file, known, rest = placed.file, head.known, head.rest
+    if not head.typed:
+        for key, value in known.items():
+            if type(value) is not _EAGER[key]:
+                raise TypeError(f"{key}: {value!r}")
     playbook, pin = known.get("playbook"), None
     cost, tokens = 0.0, 0
     if known["event"] == "claimed":

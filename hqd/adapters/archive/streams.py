@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import io
 import subprocess
 import threading
 from collections.abc import Iterator, Sequence
@@ -9,25 +12,32 @@ from typing import IO, cast
 
 from hqd.adapters.git import Git, GitFailed
 
+_BUFFER = 1 << 20
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0"}
 
 
 def fields(git: Git, *args: str) -> Iterator[bytes]:
     """What `git ARGS` prints, by NUL. Raises GitFailed. Whoever stops early ends the process."""
+    rest = b""
+    for chunk in _chunks(git, args):
+        *found, rest = (rest + chunk).split(b"\0")
+        yield from found
+    if rest:
+        yield rest
+
+
+def _chunks(git: Git, args: tuple[str, ...]) -> Iterator[bytes]:
     process = git.start(*args, env=_QUIET, stderr=subprocess.PIPE)
     cast(IO[bytes], process.stdin).close()
+    out = _wide(process)
     said: list[bytes] = []
     listener = threading.Thread(target=lambda: said.append(cast(IO[bytes], process.stderr).read()), daemon=True)
     listener.start()
     with process:
         done = False
         try:
-            rest = b""
-            while chunk := cast(IO[bytes], process.stdout).read(1 << 20):
-                *whole, rest = (rest + chunk).split(b"\0")
-                yield from whole
-            if rest:
-                yield rest
+            while chunk := cast(io.BufferedReader, out).read1(_BUFFER):
+                yield chunk
             done = True
         finally:
             if not done:
@@ -38,14 +48,28 @@ def fields(git: Git, *args: str) -> Iterator[bytes]:
         raise GitFailed(args, code, b"".join(said).decode("utf-8", "replace"))
 
 
-class Ahead:
-    """A stream read ahead in a thread of its own, while its reader does something else. Ends with its `with`."""
+def _wide(process: subprocess.Popen[bytes]) -> IO[bytes]:
+    """What a process prints, by the megabyte: git writes 4 kB at a time, and who reads so wakes as often."""
+    raw = cast(io.BufferedReader, process.stdout).detach()
+    with contextlib.suppress(OSError, AttributeError):  # not on Linux, or not allowed
+        fcntl.fcntl(raw.fileno(), fcntl.F_SETPIPE_SZ, _BUFFER)
+    process.stdout = io.BufferedReader(raw, _BUFFER)
+    return process.stdout
 
-    def __init__(self, stream: Iterator[bytes]) -> None:
+
+def whole(git: Git, *args: str) -> bytes:
+    """All that `git ARGS` prints. Raises GitFailed."""
+    return b"".join(_chunks(git, args))
+
+
+class Ahead:
+    """A long answer of git, read in a thread of its own while its reader does something else. Ends with its `with`."""
+
+    def __init__(self, git: Git, *args: str) -> None:
         self._found: list[bytes] = []
         self._fault: BaseException | None = None
         self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(stream,), daemon=True)
+        self._thread = threading.Thread(target=self._read, args=(git, args), daemon=True)
 
     def __enter__(self) -> Ahead:
         self._thread.start()
@@ -55,16 +79,16 @@ class Ahead:
         self._stop.set()
         self._thread.join()
 
-    def all(self) -> list[bytes]:
-        """Everything, once it is there. Raises what the stream raised."""
+    def all(self) -> bytes:
+        """Everything, once it is there. Raises GitFailed."""
         self._thread.join()
         if self._fault is not None:
             raise self._fault
-        return self._found
+        return b"".join(self._found)
 
-    def _read(self, stream: Iterator[bytes]) -> None:
+    def _read(self, git: Git, args: tuple[str, ...]) -> None:
         try:
-            for part in stream:
+            for part in _chunks(git, args):
                 if self._stop.is_set():
                     return
                 self._found.append(part)
@@ -79,7 +103,7 @@ def blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
     process = git.start("cat-file", "--batch", "--buffer", env=_QUIET)
     asker = threading.Thread(target=_ask, args=(process, ids), daemon=True)
     asker.start()
-    out = cast(IO[bytes], process.stdout)
+    out = _wide(process)
     done = False
     try:
         for name in ids:
