@@ -15,12 +15,12 @@ from hqd.adapters.forges import gitea, github, gitlab
 from hqd.adapters.forges.http import Patience
 from hqd.adapters.git import Git
 from hqd.model.review import Review, ReviewRequest
-from hqd.ports import RemoteForge
 from hqd.testing.forge_repository import ForgeRepository
 from hqd.testing.forge_server import TOKEN, ForgeServer
 from hqd.testing.forge_state import FakeForge
 
-CONNECT: dict[str, Callable[..., github.GitHubForge | gitlab.GitLabForge | gitea.GiteaForge]] = {
+Served = github.GitHubForge | gitlab.GitLabForge | gitea.GiteaForge
+CONNECT: dict[str, Callable[..., Served]] = {
     "github": github.connect,
     "github-enterprise": github.connect,
     "gitlab": gitlab.connect,
@@ -36,7 +36,7 @@ SLOW = Patience(tries=3, total=90.0, silence=30.0, answer=60.0, first_wait=0.01)
 class Scene:
     forge: FakeForge
     server: ForgeServer
-    remote: RemoteForge
+    remote: Served
     bare: Path
 
     def git(self, *args: str, stdin: str = "") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
 from hqd.adapters.mirror import FOLDER, Mirrors
@@ -26,6 +26,15 @@ def mirrors_of(
 ) -> Mirrors:
     """The mirrors of the repositories that the settings in force name; calls under way end with the stack."""
     stop = threading.Event()
+    token = target_token(found, forges)
+    mirrors = Mirrors(hq.private / FOLDER, env, lambda: rulebook.current.settings.repos, token, stop)
+    stack.callback(mirrors.close)
+    stack.callback(stop.set)
+    return mirrors
+
+
+def target_token(found: EnvironmentSecrets, forges: Forges) -> Callable[[Repository], str | None]:
+    """The token of a target repository: its own, else the forge's where it is on it; None: git's own ways."""
 
     def token(settings: Repository) -> str | None:
         if settings.token is not None:
@@ -34,10 +43,7 @@ def mirrors_of(
         of_forge = forges.token_for(settings.url)
         return of_forge() if of_forge is not None else None
 
-    mirrors = Mirrors(hq.private / FOLDER, env, lambda: rulebook.current.settings.repos, token, stop)
-    stack.callback(mirrors.close)
-    stack.callback(stop.set)
-    return mirrors
+    return token
 
 
 def places_of(hq: Hq, mirrors: Mirrors, forges: Forges, origin: Remote | None) -> Places:

@@ -86,3 +86,25 @@ def test_a_revoked_token_and_a_repository_that_is_not_there_are_told_apart(at: F
 def test_without_an_origin_it_says_what_to_add(at: Forged) -> None:
     at.hq.git("remote", "remove", "origin")
     assert doctor(at)["forge"][2] == "git remote add origin URL"
+
+
+def test_the_rights_on_each_target_repository_are_tried_too(at: Forged) -> None:
+    """Those on the forge; of another host nothing is known."""
+    text = (at.hq.root / "hqd.toml").read_text()
+    rows = [
+        ("site", f'url = "{at.bare}"\nforge_repo = "acme/hq"'),
+        ("gone", f'url = "{at.bare}"\nforge_repo = "acme/gone"'),
+    ]
+    rows.append(("elsewhere", 'url = "https://other.example/acme/x.git"'))
+    at.hq.write("hqd.toml", text + "".join(f"[repos.{name}]\n{keys}\n" for name, keys in rows))
+    at.hq.commit()
+    said = doctor(at)
+    site = [name.replace("forge", "forge: site", 1) for name in RIGHTS]
+    assert [name for name, (level, _found, _remedy) in said.items() if level == "ok"] == RIGHTS + site
+    assert [name for name, (level, _found, _remedy) in said.items() if level != "ok"] == ["forge: gone"]
+    assert "acme/gone" in said["forge: gone"][1]
+    assert (at.forge.pulls, at.git("for-each-ref", "refs/heads/hqd")) == ({}, "")
+    at.git("config", "receive.denyDeletes", "true")
+    assert [name for name, (level, _f, _r) in doctor(at).items() if level == "fail"] == [
+        "forge: delete", "forge: site: delete", "forge: gone",
+    ]  # fmt: skip
