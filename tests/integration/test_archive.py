@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+import sqlite3
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -145,6 +147,16 @@ def test_a_damaged_index_is_made_anew(hq: Path) -> None:
     whole = corpus(hq)
     (hq / ".hqd" / FILE).write_bytes(b"no database at all, by no means" * 100)
     assert corpus(hq) == whole
+
+
+@pytest.mark.parametrize("damage", ["corpora SET cases", "events SET packed"])
+def test_a_value_damaged_inside_the_index_is_never_taken(hq: Path, damage: str) -> None:
+    whole = corpus(hq)
+    with contextlib.closing(sqlite3.connect(hq / ".hqd" / FILE)) as database, database:
+        database.execute(f"UPDATE {damage} = substr({damage.split()[-1]}, 1, 9) || zeroblob(40)")  # noqa: S608
+    with archive(hq) as found:
+        assert [each.task for each in found.past().events if each.event == "accepted"]
+        assert found.corpus() == whole
 
 
 def test_what_another_clone_did_counts_where_it_was_merged(hq: Path) -> None:

@@ -11,7 +11,7 @@ import gc
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from hqd.adapters.archive import labelled, store
 from hqd.adapters.archive.line import LineCommit, changed_files, changes, told, walk
@@ -28,6 +28,7 @@ from hqd.model.record import Record
 
 FILE = "archive.sqlite"
 Progress = Callable[[str], None]
+Read = TypeVar("Read", Past, Corpus)
 
 
 def silent(_text: str) -> None:
@@ -52,12 +53,24 @@ class GitArchive:
         self._file = file or repository.root / layout.CACHE / FILE
 
     def past(self, revision: str | None = None) -> Past:
-        tip = self._commit(revision)
+        return self._whole(lambda: self._past_of(self._commit(revision)))
+
+    def corpus(self, revision: str | None = None, label_days: float = 14.0) -> Corpus:
+        return self._whole(lambda: self._corpus_of(self._commit(revision), label_days))
+
+    def _whole(self, read: Callable[[], Read]) -> Read:
+        """Of an index in which a value is damaged nothing is kept."""
+        try:
+            return read()
+        except sqlite3.DatabaseError:
+            store.remove(self._file)
+            return read()
+
+    def _past_of(self, tip: str) -> Past:
         with no_collection(), self._store(tip) as (kept, last):
             return self._past(kept, tip, last)
 
-    def corpus(self, revision: str | None = None, label_days: float = 14.0) -> Corpus:
-        tip = self._commit(revision)
+    def _corpus_of(self, tip: str, label_days: float) -> Corpus:
         with no_collection(), self._store(tip) as (kept, last):
             found = kept.corpus(tip, label_days)
             if found is None:
@@ -186,7 +199,7 @@ class GitArchive:
                 remarks.append(each)
             else:
                 found.append(each)
-        kept.add_line(first, (commit.id for commit in commits))
+        kept.add_line(first, [commit.id for commit in commits])
         kept.add_events(found)
         changed = changes(said.changed.all(), orders, commits)
         kept.add_changes(changed)
