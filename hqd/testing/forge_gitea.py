@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hqd.testing.forge_github_shapes import when
-from hqd.testing.forge_routes import Asked, Call, Routes
+from hqd.testing.forge_routes import Asked, Call, Routes, of_repository, titled
 from hqd.testing.forge_state import Event, FakeForge, Pull, Refused, Said, Status
 
 _REFUSALS = {
@@ -19,9 +19,7 @@ routes = Routes()
 
 def answer(forge: FakeForge, asked: Asked) -> tuple[int, Any]:
     try:
-        if asked.path.startswith("/repos/") and not asked.path.startswith(f"/repos/{forge.name}/"):
-            raise Refused("missing", "The target couldn't be found.")
-        return routes.answer(forge, asked)
+        return of_repository(forge, asked, routes)
     except Refused as refused:
         return _REFUSALS[refused.kind], {"message": refused.message, "url": f"{asked.base}/swagger"}
 
@@ -61,12 +59,6 @@ def _pull(call: Call, pull: Pull) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _title(given: dict[str, Any]) -> dict[str, Any]:
-    """title and draft, as the forge reads a title."""
-    title = str(given.get("title", ""))
-    return {"title": title.removeprefix(WIP), "draft": title.startswith(WIP)}
-
-
 @routes.on("GET", "/user")
 def _whoami(call: Call) -> tuple[int, Any]:
     return 200, _user(call, call.forge.me)
@@ -74,16 +66,14 @@ def _whoami(call: Call) -> tuple[int, Any]:
 
 @routes.on("GET", f"{_REPO}/pulls")
 def _pulls(call: Call) -> tuple[int, Any]:
-    state = call.asked.query.get("state", "open")
-    found = [pull for pull in call.forge.pulls.values() if state in ("all", pull.state)]
-    by_update = call.asked.query.get("sort") == "recentupdate"
-    found.sort(key=lambda pull: (pull.updated if by_update else pull.created, pull.number), reverse=True)
+    query = call.asked.query
+    found = call.listed(query.get("state", "open"), by_update=query.get("sort") == "recentupdate")
     return 200, [_pull(call, pull) for pull in found]
 
 
 @routes.on("POST", f"{_REPO}/pulls")
 def _open(call: Call) -> tuple[int, Any]:
-    body, asked = call.body, _title(dict(call.body))
+    body, asked = call.body, titled(call.body, WIP)
     made = call.forge.open(body["head"], body["base"], asked["title"], body.get("body") or "", draft=asked["draft"])
     return 201, _pull(call, made)
 
@@ -96,16 +86,13 @@ def _one(call: Call) -> tuple[int, Any]:
 @routes.on("PATCH", f"{_REPO}/pulls/{{number}}")
 def _edit(call: Call) -> tuple[int, Any]:
     pull, given = call.pull, dict(call.body)
-    changes = _title(given) if "title" in given else {}
+    changes = titled(given, WIP) if "title" in given else {}
     changes |= {"body": given["body"]} if "body" in given else {}
     if changes:
         call.forge.edit(pull.number, **changes)
     if "assignees" in given:
         call.forge.assign(pull.number, "assignees", list(given["assignees"]), tuple(pull.assignees))
-    if given.get("state") == "closed":
-        call.forge.close(pull.number)
-    elif given.get("state") == "open":
-        call.forge.reopen(pull.number)
+    call.turned(given.get("state"), close="closed", reopen="open")
     return 201, _pull(call, pull)
 
 
@@ -139,10 +126,7 @@ def _say(call: Call) -> tuple[int, Any]:
 
 @routes.on("PATCH", f"{_REPO}/issues/comments/{{identity}}")
 def _edit_comment(call: Call) -> tuple[int, Any]:
-    said = call.forge.edit_comment(int(call.of["identity"]), call.body["body"])
-    if said is None:
-        raise Refused("missing", "not found")
-    return 200, _comment(call, said)
+    return 200, _comment(call, call.edited())
 
 
 @routes.on("GET", f"{_REPO}/pulls/{{number}}/reviews")
@@ -240,10 +224,7 @@ def _permission(call: Call) -> tuple[int, Any]:
 
 @routes.on("GET", f"{_REPO}/branches/{{branch*}}")
 def _branch(call: Call) -> tuple[int, Any]:
-    sha = call.forge.repository.tip(call.of["branch"])
-    if sha is None:
-        raise Refused("missing", "branch does not exist")
-    return 200, {"name": call.of["branch"], "commit": {"id": sha}}
+    return 200, {"name": call.of["branch"], "commit": {"id": call.tip}}
 
 
 @routes.on("DELETE", f"{_REPO}/branches/{{branch*}}")

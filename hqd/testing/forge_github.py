@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from hqd.testing import forge_github_shapes as shapes
-from hqd.testing.forge_routes import Asked, Call, Routes
+from hqd.testing.forge_routes import Asked, Call, Routes, of_repository
 from hqd.testing.forge_state import Event, FakeForge, Pull, Refused
 
 _DOCS = "https://docs.github.com/rest"
@@ -17,9 +17,7 @@ routes = Routes()
 def answer(forge: FakeForge, asked: Asked) -> tuple[int, Any]:
     """(status, JSON). A repository of another name does not exist."""
     try:
-        if asked.path.startswith("/repos/") and not asked.path.startswith(f"/repos/{forge.name}/"):
-            raise Refused("missing", "Not Found")
-        return routes.answer(forge, asked)
+        return of_repository(forge, asked, routes)
     except Refused as refused:
         return _refusal(refused)
 
@@ -52,12 +50,10 @@ def _whoami(call: Call) -> tuple[int, Any]:
 def _pulls(call: Call) -> tuple[int, Any]:
     query = call.asked.query
     state, head = query.get("state", "open"), query.get("head", "")
-    found = [pull for pull in call.forge.pulls.values() if state in ("all", pull.state)]
+    found = call.listed(state, by_update=query.get("sort") == "updated")
     if ":" in head:
         found = [pull for pull in found if head == f"{(pull.fork or call.forge.name).split('/')[0]}:{pull.branch}"]
-    by_update = query.get("sort") == "updated"
-    found.sort(key=lambda pull: (pull.updated if by_update else pull.created, pull.number))
-    if query.get("direction", "desc" if query.get("sort", "created") == "created" else "asc") == "desc":
+    if query.get("direction", "desc" if query.get("sort", "created") == "created" else "asc") != "desc":
         found.reverse()
     return 200, [shapes.pull_simple(call, pull) for pull in found]
 
@@ -81,14 +77,11 @@ def _pull(call: Call) -> tuple[int, Any]:
 
 @routes.on("PATCH", f"{_REPO}/pulls/{{number}}")
 def _edit(call: Call) -> tuple[int, Any]:
-    pull, state = call.pull, call.body.get("state")
+    pull = call.pull
     changes = {key: call.body[key] for key in ("title", "body") if key in call.body}
     if changes:
         call.forge.edit(pull.number, **changes)
-    if state == "closed":
-        call.forge.close(pull.number)
-    elif state == "open":
-        call.forge.reopen(pull.number)
+    call.turned(call.body.get("state"), close="closed", reopen="open")
     return 200, shapes.pull_full(call, pull)
 
 
@@ -116,10 +109,7 @@ def _say(call: Call) -> tuple[int, Any]:
 
 @routes.on("PATCH", f"{_REPO}/issues/comments/{{identity}}")
 def _edit_comment(call: Call) -> tuple[int, Any]:
-    said = call.forge.edit_comment(int(call.of["identity"]), call.body["body"])
-    if said is None:
-        raise Refused("missing", "Not Found")
-    return 200, shapes.comment(call, said)
+    return 200, shapes.comment(call, call.edited())
 
 
 @routes.on("GET", f"{_REPO}/pulls/{{number}}/comments")
@@ -209,9 +199,7 @@ def _permission(call: Call) -> tuple[int, Any]:
 
 @routes.on("GET", f"{_REPO}/git/ref/heads(?:/|%2F){{branch*}}")
 def _ref(call: Call) -> tuple[int, Any]:
-    sha, url = call.forge.repository.tip(call.of["branch"]), f"{call.asked.base}{call.asked.path}"
-    if sha is None:
-        raise Refused("missing", "Not Found")
+    sha, url = call.tip, f"{call.asked.base}{call.asked.path}"
     target = {"type": "commit", "sha": sha, "url": f"{url}/{sha}"}
     return 200, {"ref": f"refs/heads/{call.of['branch']}", "node_id": "REF_1", "url": url, "object": target}
 

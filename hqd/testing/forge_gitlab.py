@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import quote
 
 from hqd.testing.forge_github_shapes import when
-from hqd.testing.forge_routes import Asked, Call, Routes
+from hqd.testing.forge_routes import Asked, Call, Routes, titled
 from hqd.testing.forge_state import Event, FakeForge, Pull, Refused, Said, Status
 
 _REFUSALS = {
@@ -60,11 +60,6 @@ def _request(call: Call, pull: Pull) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _title(given: dict[str, Any]) -> dict[str, Any]:
-    title = str(given.get("title", ""))
-    return {"title": title.removeprefix(DRAFT), "draft": title.startswith(DRAFT)}
-
-
 @routes.on("GET", "/")
 def _project(call: Call) -> tuple[int, Any]:
     return 200, {"id": 7, "path_with_namespace": call.forge.name, "merge_method": "merge"}
@@ -94,21 +89,16 @@ def _requests(call: Call) -> tuple[int, Any]:
     query = call.asked.query
     state = {"opened": "open"}.get(query.get("state", "all"), query.get("state", "all"))
     since = query.get("updated_after", "")
-    by_update = query.get("order_by") == "updated_at"
-    found = [
-        pull
-        for pull in call.forge.pulls.values()
-        if state in ("all", pull.state)
-        and query.get("source_branch", pull.branch) == pull.branch
-        and (when(pull.updated) or "") >= since
+    return 200, [
+        _request(call, pull)
+        for pull in call.listed(state, by_update=query.get("order_by") == "updated_at")
+        if query.get("source_branch", pull.branch) == pull.branch and (when(pull.updated) or "") >= since
     ]
-    found.sort(key=lambda pull: (pull.updated if by_update else pull.created, pull.number), reverse=True)
-    return 200, [_request(call, pull) for pull in found]
 
 
 @routes.on("POST", "/merge_requests")
 def _open(call: Call) -> tuple[int, Any]:
-    body, asked = call.body, _title(dict(call.body))
+    body, asked = call.body, titled(call.body, DRAFT)
     made = call.forge.open(
         body["source_branch"], body["target_branch"], asked["title"], body.get("description") or "",
         draft=asked["draft"],
@@ -124,7 +114,7 @@ def _one(call: Call) -> tuple[int, Any]:
 @routes.on("PUT", _MR)
 def _edit(call: Call) -> tuple[int, Any]:
     pull, given = call.pull, dict(call.body)
-    changes = _title(given) if "title" in given else {}
+    changes = titled(given, DRAFT) if "title" in given else {}
     changes |= {"body": given["description"]} if "description" in given else {}
     if changes:
         call.forge.edit(pull.number, **changes)
@@ -135,10 +125,7 @@ def _edit(call: Call) -> tuple[int, Any]:
         if key in given:
             names = [each.login for each in call.forge.users.values() if each.id in given[key]]
             call.forge.assign(pull.number, what, names, tuple(getattr(pull, what)))
-    if given.get("state_event") == "close":
-        call.forge.close(pull.number)
-    elif given.get("state_event") == "reopen":
-        call.forge.reopen(pull.number)
+    call.turned(given.get("state_event"), close="close", reopen="reopen")
     return 200, _request(call, pull)
 
 
@@ -187,10 +174,7 @@ def _say(call: Call) -> tuple[int, Any]:
 
 @routes.on("PUT", f"{_MR}/notes/{{identity}}")
 def _edit_note(call: Call) -> tuple[int, Any]:
-    said = call.forge.edit_comment(int(call.of["identity"]), call.body["body"])
-    if said is None:
-        raise Refused("missing", "Not found")
-    return 200, _note(call, said)
+    return 200, _note(call, call.edited())
 
 
 @routes.on("GET", f"{_MR}/reviewers")
@@ -227,10 +211,7 @@ def _set_status(call: Call) -> tuple[int, Any]:
 
 @routes.on("GET", "/repository/branches/{branch}")
 def _branch(call: Call) -> tuple[int, Any]:
-    sha = call.forge.repository.tip(call.of["branch"])
-    if sha is None:
-        raise Refused("missing", "Branch Not Found")
-    return 200, {"name": call.of["branch"], "commit": {"id": sha}}
+    return 200, {"name": call.of["branch"], "commit": {"id": call.tip}}
 
 
 @routes.on("DELETE", "/repository/branches/{branch}")

@@ -52,6 +52,46 @@ class Call:
             if each.number == self.pull.number and each.updated.strftime("%Y-%m-%dT%H:%M:%SZ") >= since
         ]
 
+    @property
+    def tip(self) -> str:
+        """Of the branch that the path names. Raises Refused."""
+        found = self.forge.repository.tip(self.of["branch"])
+        if found is None:
+            raise Refused("missing", "The branch does not exist")
+        return found
+
+    def edited(self) -> Said:
+        """The comment that the path names, with the body that was sent. Raises Refused."""
+        said = self.forge.edit_comment(int(self.of["identity"]), self.body["body"])
+        if said is None:
+            raise Refused("missing", "Not Found")
+        return said
+
+    def listed(self, state: str, *, by_update: bool) -> list[Pull]:
+        """The pull requests in a state, or in `all`, newest first."""
+        found = [pull for pull in self.forge.pulls.values() if state in ("all", pull.state)]
+        return sorted(found, key=lambda pull: (pull.updated if by_update else pull.created, pull.number), reverse=True)
+
+    def turned(self, word: object, *, close: str, reopen: str) -> None:
+        """Closes or reopens the pull request that the path names, where `word` says so."""
+        if word == close:
+            self.forge.close(self.pull.number)
+        elif word == reopen:
+            self.forge.reopen(self.pull.number)
+
+
+def titled(given: Mapping[str, Any], draft: str) -> dict[str, Any]:
+    """title and draft, as a forge reads a title on which a draft's begins with `draft`."""
+    title = str(given.get("title", ""))
+    return {"title": title.removeprefix(draft), "draft": title.startswith(draft)}
+
+
+def of_repository(forge: FakeForge, asked: Asked, routes: Routes) -> tuple[int, Any]:
+    """The answer where paths are /repos/OWNER/NAME; a repository of another name does not exist. Raises Refused."""
+    if asked.path.startswith("/repos/") and not asked.path.startswith(f"/repos/{forge.name}/"):
+        raise Refused("missing", "Not Found")
+    return routes.answer(forge, asked)
+
 
 Route = Callable[[Call], tuple[int, Any]]
 

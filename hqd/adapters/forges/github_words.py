@@ -19,6 +19,9 @@ from hqd.model.review import (
 
 NOBODY = Account(login="ghost")
 """Who wrote what a deleted account wrote; GitHub's own name for it."""
+NO_COMMIT = "0" * 40
+"""The head of a pull request that has none: GitLab gives null, Gitea nothing, where the branch has no commits any more.
+Git knows no commit by that id."""
 _STATUS = {"open": ReviewStatus.OPEN, "closed": ReviewStatus.CLOSED}
 _VERDICTS = {
     "APPROVED": ItemKind.APPROVED,
@@ -94,7 +97,7 @@ def shaped(pull: Json, *, merged: bool, fork: bool, **more: Any) -> Review:
         "status": ReviewStatus.MERGED if merged else status,
         "draft": pull.flag("draft"),
         "branch": head.text("ref"),
-        "head": head.commit("sha"),
+        "head": head.commit("sha") if head.text("sha") else NO_COMMIT,
         "base": pull.part("base").text("ref"),
         "fork": fork,
         "landed": pull.maybe_commit("merge_commit_sha") if merged else None,

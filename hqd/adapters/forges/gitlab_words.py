@@ -6,7 +6,7 @@ import re
 from typing import Any
 
 from hqd.adapters.forges.answer import Json
-from hqd.adapters.forges.github_words import NOBODY, reported, spoken
+from hqd.adapters.forges.github_words import NO_COMMIT, NOBODY, reported, spoken
 from hqd.model.review import (
     Account,
     Check,
@@ -19,9 +19,6 @@ from hqd.model.review import (
     ReviewStatus,
 )
 
-NO_COMMIT = "0" * 40
-"""The head of a merge request that has none: GitLab gives null where the source branch has no commits. Git knows no
-commit by that id."""
 _DRAFT = re.compile(r"^(draft:|\[draft\]|\(draft\))\s*", re.IGNORECASE)
 _STATUS = {
     "opened": ReviewStatus.OPEN,
