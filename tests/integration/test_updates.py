@@ -76,6 +76,24 @@ def test_commits_on_the_branchs_paths_are_named(scene: Scene, updates: Updating)
     assert str(drift) == f"main has moved: 1 commit on the work's paths, up to {newest[:12]}"
 
 
+@pytest.mark.parametrize("looked", [True, False])
+def test_a_rewritten_main_is_a_drift_also_where_nobody_had_looked_before(
+    scene: Scene, updates: Updating, looked: bool
+) -> None:
+    scene.write({"key.txt": "a secret\n"})
+    mistake = scene.commit("A mistake")
+    scene.git("switch", "--quiet", "--create", branch(TASK))
+    scene.write({"work.md": "ours\n"})
+    asked = {TASK: (mistake, scene.commit("Work"))}
+    scene.git("switch", "--quiet", "main")
+    if looked:
+        assert updates.drifted(asked) == {}
+    scene.git("reset", "--quiet", "--hard", "HEAD~1")
+    scene.write({"other.md": "x\n"})
+    scene.commit("Without the mistake")
+    assert updates.drifted(asked)[TASK].rewritten
+
+
 @pytest.mark.parametrize("how", ["renamed", "deleted", "folder"])
 def test_what_only_a_merge_can_tell_is_found(scene: Scene, updates: Updating, how: str) -> None:
     """A file that main moved or took away, and a folder where the branch has a file."""

@@ -154,8 +154,9 @@ class Updates:
         strands = walk.strands(self._git, [head for _, head in asked.values()], line)
         forks = {task: strands[head].fork or base for task, (base, head) in asked.items()}
         works = walk.differences(self._git, [(head, forks[task]) for task, (_, head) in asked.items()], self._beside)
-        for (task, (_, head)), work in zip(asked.items(), works, strict=True):
-            self._looked[task] = _Looked(head, forks[task], frozenset(work))
+        for (task, (base, head)), work in zip(asked.items(), works, strict=True):
+            since = forks[task] if base in line else base  # main may have been rewritten before anybody looked
+            self._looked[task] = _Looked(head, since, frozenset(work))
         return line
 
     def _suspects(self, tasks: Sequence[str], line: Sequence[str], tip: str) -> set[str]:
