@@ -14,7 +14,11 @@ from hqd.errors import Expected, RemoteRefused, RemoteUnavailable
 
 _BOUND = 400
 _USERINFO = re.compile(r"(?<=://)[^/\s@]+@")
-_NOISE = ("hint:", "To ", "Pushing to", "error: failed to push some refs", "Everything up-to-date")
+_NOISE = (
+    "hint:", "To ", "Pushing to", "error: failed to push some refs", "Everything up-to-date",
+    "fatal: Could not read from remote repository.", "Please make sure you have the correct access rights",
+    "and the repository exists.",
+)  # fmt: skip
 
 _CREDENTIALS = re.compile(
     r"authentication failed|could not read (?:username|password)|permission denied \(|host key verification failed"
@@ -32,7 +36,8 @@ _TIMEOUT = re.compile(r"timed out|timeout")
 def said(stderr: str, hidden: Collection[str]) -> str:
     """What was said, on one line, without git's own hints, secrets and control characters; bounded."""
     lines = [" ".join(line.split()) for line in stderr.splitlines()]
-    kept = [line.removeprefix("remote:").strip() for line in lines if line and not line.startswith(_NOISE)]
+    told = [line for line in lines if line and not line.startswith(_NOISE)] or lines
+    kept = [line.removeprefix("remote:").strip() for line in told]
     text = _USERINFO.sub("", mask("; ".join(line for line in kept if line), hidden))
     return "".join(char if char.isprintable() else " " for char in text)[:_BOUND]
 

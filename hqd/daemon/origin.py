@@ -247,7 +247,7 @@ class Origin:
         self._replays.append(replay)
         for task, head in found.heads.items():
             self._point(task, head)
-        self._note(f"origin was ahead: {len(commits)} transitions decided again")
+        self._note(f"origin was ahead: {len(commits)} transition{'s' * (len(commits) != 1)} decided again")
         for line in found.left:
             self._note(f"left out, because origin was first: {line}")
         self._left += found.left

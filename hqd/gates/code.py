@@ -8,7 +8,7 @@ from typing import Self
 from pydantic import Field, field_validator, model_validator
 
 from hqd.gates import globs
-from hqd.gates.kind import GateKind, Params, Piece, Scope, Verdict, View, each, listed
+from hqd.gates.kind import GateKind, Params, Piece, Scope, Verdict, View, each, listed, number
 from hqd.gates.presence import sound_globs
 from hqd.gates.targets import need_files
 from hqd.model.gate import Changed, Evidence
@@ -42,8 +42,12 @@ def diff_limits(params: DiffLimits, view: View) -> Verdict:
     )
     over = [(count, limit, what) for count, limit, what in counts if limit is not None and count > limit]
     if not over:
-        return Verdict(True, f"{counts[0][0]} files, {counts[1][0]} lines added, {counts[2][0]} removed")
-    text = "; ".join(f"{count} {what}, at most {limit} are allowed" for count, limit, what in over)
+        return Verdict(
+            True, f"{number(len(changed), 'files')}, {number(counts[1][0], 'lines')} added, {counts[2][0]} removed"
+        )
+    text = "; ".join(
+        f"{number(count, what)}, at most {limit} {'is' if limit == 1 else 'are'} allowed" for count, limit, what in over
+    )
     largest = sorted(changed, key=lambda change: change.added + change.removed, reverse=True)[:5]
     message = f"The change is too large: {text}. Do only what the task asks for."
     return Verdict(False, message, _evidence(largest), float(over[0][0]), float(over[0][1]))

@@ -7,6 +7,7 @@ author's own message: the registry does. It raises `CannotJudge` where it has no
 from __future__ import annotations
 
 import hashlib
+import re
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -242,11 +243,22 @@ def together(verdicts: tuple[tuple[Piece, Verdict], ...]) -> Verdict:
 
 def counted(params: Range, count: int, what: str, evidence: tuple[Evidence, ...] = ()) -> Verdict:
     """The verdict of a kind that counts. `what` is the plural, such as `words`."""
+    seen = number(count, what)
     if params.min is not None and count < params.min:
-        message = f"{count} {what} found; at least {params.min} are asked for ({params.min - count} more)."
+        asked = f"at least {params.min} {'is' if params.min == 1 else 'are'} asked for"
+        message = f"{seen} found; {asked} ({params.min - count} more)."
         return Verdict(False, message, evidence, float(count), float(params.min))
     if params.max is not None and count > params.max:
-        message = f"{count} {what} found; at most {params.max} are allowed ({count - params.max} fewer)."
+        allowed = f"at most {params.max} {'is' if params.max == 1 else 'are'} allowed"
+        message = f"{seen} found; {allowed} ({count - params.max} fewer)."
         return Verdict(False, message, evidence, float(count), float(params.max))
     bound = params.min if params.min is not None else params.max
-    return Verdict(True, f"{count} {what}", (), float(count), None if bound is None else float(bound))
+    return Verdict(True, seen, (), float(count), None if bound is None else float(bound))
+
+
+_PLURAL = re.compile(r"s\b")
+
+
+def number(count: int, what: str) -> str:
+    """`2 words`, `1 word`. `what` is the plural; the first word that ends in s is the one that is counted."""
+    return f"{count} {_PLURAL.sub('', what, count=1) if count == 1 else what}"

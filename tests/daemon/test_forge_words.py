@@ -136,6 +136,7 @@ def test_orders_are_obeyed_once_and_answered(at: Forged) -> None:
         settle(loop, lambda: bool(said(at, "not in blocked/")))
         at.forge.say(1, "/hqd why", by="tim")
         settle(loop, lambda: bool(said(at, "It is in `review/`")))
+        assert said(at, "Missing: pull request #1 waits for")
         at.forge.say(1, "/hqd drop", by="eve")
         at.forge.say(1, "/hqd drop", by="tim")
         settle(loop, lambda: not loop.live.tasks)

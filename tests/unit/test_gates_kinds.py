@@ -173,7 +173,7 @@ FAILS: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
     ),
     ("word_count", "one two", {"min": 5}, ("2 words found", "at least 5", "3 more")),
     ("char_count", "abcdef", {"max": 5}, ("6 characters", "at most 5")),
-    ("list_items", "- a", {"min": 2, "ordered": False}, ("1 bullet points", "2")),
+    ("list_items", "- a", {"min": 2, "ordered": False}, ("1 bullet point", "2")),
     ("line_length", "ok\n" + "a b " * 30, {"max": 80}, ("1 lines", "80", "line 2")),
     ("token_count", "a" * 400, {"max": 50}, ("100 tokens (estimated)",)),
     ("language", "This is not what you are looking for, and it is in the wrong language.", {"is": "fr"}, ("fr", "en")),
@@ -191,7 +191,7 @@ FAILS: list[tuple[str, str, dict[str, Any], tuple[str, ...]]] = [
         "all_of",
         "a",
         {"gates": [{"kind": "word_count", "min": 2}, {"kind": "equals", "value": "a"}]},
-        ("1 words found",),
+        ("1 word found",),
     ),
     (
         "all_of",

@@ -156,7 +156,7 @@ class Acting:
         if kind == "merge":
             self._merged(draft, told, now)
         elif fault is not None:
-            self._note(f"{' '.join(told.errand.key)}: {fault.message}")
+            self._note(f"forge: {' '.join(part for part in told.errand.key if part)}: {fault.message}")
 
     def _shows_that_it_is_back(self, told: Told, draft: Draft) -> bool:
         """Any errand, where the forge was down; where a right was missing, a merge."""

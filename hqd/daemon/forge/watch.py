@@ -277,7 +277,8 @@ class Watch:
         """What `/hqd why` is answered with."""
         cursor = task.cursor
         where = f"`{task.state.value}/`, at step `{cursor.step}`, round {cursor.round}"
-        return f"It is in {where}. Missing: {cursor.missing or said.waits or 'nothing; hqd works on it'}."
+        missing = said.waits if task.state is State.REVIEW else cursor.missing
+        return f"It is in {where}. Missing: {(missing or 'nothing; hqd works on it').rstrip('.')}."
 
     def _last_word(self, task: str, item: str, text: str, written: Sequence[Written]) -> None:
         """A task that has ended is followed no more, so its last reply is handed over here."""
