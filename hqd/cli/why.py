@@ -149,7 +149,7 @@ def _tries(tried: list[dict[str, Any]]) -> list[str]:
     left_out = len(tried) - MOST_TRIES
     lines = [f"… {left_out} before these"] if left_out > 0 else []
     for each in tried[-MOST_TRIES:]:
-        result = each["failure"] or each["outcome"]
+        result = each["failure"] or each["outcome"] or "not told: an audit asks for a word without it"
         line = f"{each['step']} attempt {each['attempt']}" + (f" by {each['agent']}" if each["agent"] else "")
         line += f" ({each['mode']})" if each["mode"] not in (None, "first") else ""
         lines.append(terminal.cut(f"{line}: {result}" + (f": {each['finding']}" if each["finding"] else ""), 240))

@@ -72,6 +72,7 @@ def test_a_stopped_output_is_shown_without_its_verdict_and_nothing_of_it_lands(
         told = capsys.readouterr().out + hq.git("log", "-1", "--format=%B") + line(hq.shown.events[-1], "abc")
         assert "an audit: would you accept this output" in told
         assert "failed" not in told
+        assert "None" not in told
         assert [line for line in told.splitlines() if any(word in line for word in VERDICT)] == []
         show(call, "piece", as_json=False, attempt=None, file="output", step=None)
         assert "a draft with TODO" in capsys.readouterr().out
