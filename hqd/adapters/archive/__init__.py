@@ -162,7 +162,10 @@ class GitArchive:
         """Reads what came after `known`, or everything; False: `tip` does not descend from it. Git answers to several
         questions at once, while the answers before are read."""
         git, since = self._repo.git, known[0] if known else None
-        with Ahead(git, *told(tip, since)) as line, Ahead(git, *changed_files(tip, since)) as changed:
+        with (
+            Ahead(lambda: told(git, tip, since)) as line,
+            Ahead(lambda: changed_files(git, tip, since)) as changed,
+        ):
             if since is not None and not self._continues(line, since):
                 return False
             listed = listing(git, tip, since)

@@ -7,7 +7,7 @@ import fcntl
 import io
 import subprocess
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import IO, cast
 
 from hqd.adapters.git import Git, GitFailed
@@ -26,9 +26,10 @@ def fields(git: Git, *args: str) -> Iterator[bytes]:
         yield rest
 
 
-def _chunks(git: Git, args: tuple[str, ...]) -> Iterator[bytes]:
+def _chunks(git: Git, args: tuple[str, ...], asked: Sequence[str] = ()) -> Iterator[bytes]:
     process = git.start(*args, env=_QUIET, stderr=subprocess.PIPE)
-    cast(IO[bytes], process.stdin).close()
+    asker = threading.Thread(target=_ask, args=(process, asked), daemon=True)
+    asker.start()
     out = _wide(process)
     said: list[bytes] = []
     listener = threading.Thread(target=lambda: said.append(cast(IO[bytes], process.stderr).read()), daemon=True)
@@ -44,6 +45,7 @@ def _chunks(git: Git, args: tuple[str, ...]) -> Iterator[bytes]:
                 process.kill()
         code = process.wait()
         listener.join()
+        asker.join()
     if code != 0:
         raise GitFailed(args, code, b"".join(said).decode("utf-8", "replace"))
 
@@ -57,42 +59,38 @@ def _wide(process: subprocess.Popen[bytes]) -> IO[bytes]:
     return process.stdout
 
 
-def whole(git: Git, *args: str) -> bytes:
-    """All that `git ARGS` prints. Raises GitFailed."""
-    return b"".join(_chunks(git, args))
+def whole(git: Git, *args: str, asked: Sequence[str] = ()) -> bytes:
+    """All that `git ARGS` prints, `asked` given to it line by line. Raises GitFailed."""
+    return b"".join(_chunks(git, args, asked))
 
 
 class Ahead:
-    """A long answer of git, read in a thread of its own while its reader does something else. Ends with its `with`."""
+    """Work done in a thread of its own, while its giver does something else. Ends with its `with`."""
 
-    def __init__(self, git: Git, *args: str) -> None:
-        self._found: list[bytes] = []
+    def __init__(self, work: Callable[[], bytes]) -> None:
+        self._work = work
+        self._found = b""
         self._fault: BaseException | None = None
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._read, args=(git, args), daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
 
     def __enter__(self) -> Ahead:
         self._thread.start()
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        self._stop.set()
         self._thread.join()
 
     def all(self) -> bytes:
-        """Everything, once it is there. Raises GitFailed."""
+        """What it has found, once it is there. Raises GitFailed."""
         self._thread.join()
         if self._fault is not None:
             raise self._fault
-        return b"".join(self._found)
+        return self._found
 
-    def _read(self, git: Git, args: tuple[str, ...]) -> None:
+    def _run(self) -> None:
         try:
-            for part in _chunks(git, args):
-                if self._stop.is_set():
-                    return
-                self._found.append(part)
-        except BaseException as fault:  # noqa: BLE001 - raised again in the reader's thread
+            self._found = self._work()
+        except BaseException as fault:  # noqa: BLE001 - raised again in the giver's thread
             self._fault = fault
 
 
