@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,15 +84,12 @@ class Laboratory:
         everywhere = tested.scope == Scope()
         cases = [case for case in self.corpus.cases if everywhere or tested.covers(case)]
         said, ran = self._verdicts(tested.spec, cases)
-        corrected = [
-            case._replace(blob=case.corrected)
-            for case in cases
-            if case.corrected is not None and case.label.decided and said[_key(case)].fired
-        ]
-        still, more = self._verdicts(tested.spec, corrected, aside=True)
-        rows = self._caught(
-            [self._judged(case, said[_key(case)], still.get(_key(case))) for case in cases], tested.spec, existing
-        )
+        loud = [case for case, word in zip(cases, said, strict=True) if word.fired and case.label.decided]
+        corrected = [case._replace(blob=case.corrected) for case in loud if case.corrected is not None]
+        later, more = self._verdicts(tested.spec, corrected, aside=True)
+        still = {_key(case): word for case, word in zip(corrected, later, strict=True)}
+        rows = [self._judged(case, word, still) for case, word in zip(cases, said, strict=True)]
+        rows = self._caught(rows, tested.spec, existing)
         enforced = self.enforced(tested.spec)
         found = backtest(rows, seed=seed, evidence=tested.evidence, enforced=enforced)
         version = self.registry.written_version(tested.spec)
@@ -109,14 +106,16 @@ class Laboratory:
         if cost is Cost.DEAR and not self._allow_commands:
             raise Usage(f"{spec.name} starts a program for every past output", remedy="pass --allow-commands")
 
-    def _judged(self, case: Case, said: _Said, still: _Said | None) -> Judged:
-        own = frozenset(case.red.split(",")) if case.red else frozenset()
-        kept = still.fired if still is not None else None
-        return Judged(case, said.fired, kept, said.message, said.excerpt, tuple(sorted(own)))
+    def _judged(self, case: Case, said: _Said, still: Mapping[tuple[str, int], _Said]) -> Judged:
+        own = tuple(sorted(set(case.red.split(",")))) if case.red else ()
+        if not said.fired:
+            return Judged(case, said.fired, None, said.message, said.excerpt, own)
+        after = still.get(_key(case))
+        return Judged(case, True, after.fired if after is not None else None, said.message, said.excerpt, own)
 
     def _caught(self, rows: list[Judged], spec: GateSpec, existing: Sequence[Tested]) -> list[Judged]:
         """Marks what other gates catch as well: those that failed when it was made, and those there are now."""
-        rows = [row._replace(caught=tuple(name for name in row.caught if name != spec.name)) for row in rows]
+        rows = [row if spec.name not in row.caught else _without(row, spec.name) for row in rows]
         places = [place for place, row in enumerate(rows) if row.fired and row.case.label.decided]
         own = self.registry.written_version(spec)
         for other in existing:
@@ -124,24 +123,22 @@ class Laboratory:
             if self.registry.cost(other.spec) is not Cost.CHEAP or self.registry.written_version(other.spec) == own:
                 continue
             said, _ran = self._verdicts(other.spec, [rows[place].case for place in inside])
-            for place in inside:
+            for place, word in zip(inside, said, strict=True):
                 row = rows[place]
-                if said[_key(row.case)].fired and name not in row.caught:
+                if word.fired and name not in row.caught:
                     rows[place] = row._replace(caught=(*row.caught, name))
         return rows
 
-    def _verdicts(
-        self, spec: GateSpec, cases: Sequence[Case], aside: bool = False
-    ) -> tuple[dict[tuple[str, int], _Said], int]:
-        """What a gate says of each case, by (task, n), and how many verdicts had to be made.
+    def _verdicts(self, spec: GateSpec, cases: Sequence[Case], aside: bool = False) -> tuple[list[_Said], int]:
+        """What a gate says of each case, in their order, and how many verdicts had to be made.
 
         `aside`: the blobs are not those that the attempts recorded.
         """
         simple = looks_at_output_only(spec, self.registry)
         gate = self._gate_hash(spec)
         known = self.archive.verdicts(gate) if cases else {}
-        by_id = {_place(case, simple, aside): case for case in cases}
-        missing = {place: case for place, case in by_id.items() if place not in known}
+        places = [_place(case, simple, aside) for case in cases]
+        missing = {place: case for place, case in zip(places, cases, strict=True) if place not in known}
         fresh: list[tuple[str, str]] = []
         try:
             for place, said in self._run(spec, missing, simple):
@@ -151,7 +148,7 @@ class Laboratory:
         finally:
             if fresh:
                 self.archive.keep_verdicts(gate, fresh)
-        return {_key(case): _read(known[_place(case, simple, aside)]) for case in cases}, len(missing)
+        return [_QUIET if known[place] == "0" else _read(known[place]) for place in places], len(missing)
 
     def _run(self, spec: GateSpec, missing: dict[str, Case], simple: bool) -> Iterator[tuple[str, _Said]]:
         by_blob: dict[str, list[str]] = {}
@@ -224,7 +221,11 @@ _QUIET = _Said(False)
 
 
 def _read(kept: str) -> _Said:
-    return _QUIET if kept == "0" else _Said(*json.loads(kept))
+    return _Said(*json.loads(kept))
+
+
+def _without(row: Judged, name: str) -> Judged:
+    return row._replace(caught=tuple(each for each in row.caught if each != name))
 
 
 def together(trials: Sequence[Trial], seed: str) -> Backtest:
