@@ -61,6 +61,9 @@ def _typer_or_bug(fault: Exception) -> int:
 
     show = getattr(fault, "format_message", None)
     if show is not None:
+        if type(fault).__name__ == "NoArgsIsHelpError":  # a group without its command: its help is the whole answer
+            print(show(), file=sys.stderr)  # noqa: T201
+            return EXIT_USAGE
         path = getattr(getattr(fault, "ctx", None), "command_path", "hqd")
         print(f"hqd: {show()}\n  `{path} --help` tells how it is used", file=sys.stderr)  # noqa: T201
         return EXIT_USAGE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -263,5 +264,8 @@ def _print(found: Shelf, lesson: Lesson, path: str, pair: _Pair, tried: Sequence
         why = "no correction is known" if pair.good is None else "no simple gate tells the two apart safely"
         terminal.say(f"no gate chosen: {why}; write one into the file (docs/gates.md)")
     else:
-        terminal.say(f"its gate: {lesson.gate.kind} {lesson.gate.params}" + (" (not)" if lesson.gate.negate else ""))
+        params = ", ".join(
+            f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in lesson.gate.params.items()
+        )
+        terminal.say(f"its gate: {lesson.gate.kind}, {params}" + (" (not)" if lesson.gate.negate else ""))
     terminal.say(f"look at it, then: hqd lessons check {lesson.id}; hqd lessons propose {lesson.id}")

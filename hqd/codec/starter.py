@@ -48,6 +48,11 @@ timeout = "15m"
 # setup = ["npm", "ci"]             # once per fresh copy
 # protected = [".github/**"]        # what no agent may change there
 
+# [forge]                           # reviews as pull requests; the HQ's remote `origin` is to be there (docs/forges.md)
+# kind = "github"                   # github, gitlab or gitea
+# repo = "acme/hq"
+# token = "secret:forge"            # the environment variable HQD_SECRET_FORGE, or a systemd credential
+
 # [[notify]]                        # be told when a human is needed
 # on = ["blocked", "review", "hold"]
 # command = ["notify-send", "{{ task.title }}", "{{ reason }}"]

@@ -69,3 +69,10 @@ def test_help_needs_no_more_than_typer() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], check=False, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_group_without_its_command_shows_its_help_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["lessons"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("Usage: hqd lessons")
+    assert "tells how it is used" not in told
