@@ -14,7 +14,8 @@ from __future__ import annotations
 import base64
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -79,6 +80,8 @@ class RemoteOf:
         self._stop = stop
         self._ssh = ssh
         self._fetching = threading.Lock()
+        self._guard = threading.Lock()
+        self._pushing: dict[str, threading.Lock] = {}  # ref -> who pushes it
 
     @property
     def url(self) -> str:
@@ -104,6 +107,20 @@ class RemoteOf:
         return {ref: commit for commit, ref in pairs if ref in refs}
 
     def push(self, updates: Sequence[RefUpdate]) -> tuple[Pushed, ...]:
+        with self._alone([update.ref for update in updates]):
+            return self._answers(updates)
+
+    @contextmanager
+    def _alone(self, refs: Sequence[str]) -> Iterator[None]:
+        """One push of a ref at a time: two of this process would meet at its lock there, which looks like a fault."""
+        with self._guard:
+            locks = [self._pushing.setdefault(ref, threading.Lock()) for ref in sorted(set(refs))]
+        with ExitStack() as stack:
+            for lock in locks:
+                stack.enter_context(lock)
+            yield
+
+    def _answers(self, updates: Sequence[RefUpdate]) -> tuple[Pushed, ...]:
         answers = self._gone([update for update in updates if update.commit is None])
         rest = [update for update in updates if update.ref not in answers]
         if rest:

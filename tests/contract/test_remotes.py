@@ -144,6 +144,23 @@ def test_a_race_lost_inside_the_server_is_moved_not_policy(world: World) -> None
     assert (pushed.outcome, pushed.found) == (PushOutcome.MOVED, theirs)
 
 
+def test_two_pushes_of_one_ref_from_here_never_meet_there(world: World) -> None:
+    """They would meet at the ref's lock on the remote, and one of them would look like a remote out of order."""
+    log = world.bare / "seen"
+    world.hook("pre-receive", f"echo begin >>{log}; sleep 0.3; echo end >>{log}; exit 0")
+    commits = [world.commit(f"{number}.md") for number in range(3)]
+    pushes = [
+        threading.Thread(target=world.remote.push, args=([RefUpdate(MAIN, commit)],), daemon=True) for commit in commits
+    ]
+    for push in pushes:
+        push.start()
+    for push in pushes:
+        push.join(30)
+    words = log.read_text().split()
+    assert words == ["begin", "end"] * (len(words) // 2)
+    assert world.there() in commits
+
+
 def test_a_hook_that_refuses_is_policy_with_its_words(world: World) -> None:
     base = world.commit("second")
     world.remote.push([RefUpdate(MAIN, base)])
