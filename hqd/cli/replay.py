@@ -314,13 +314,17 @@ def _row(each: Story) -> dict[str, Any]:
     }
 
 
+def _tasks(count: int) -> str:
+    return f"{count} task{'' if count == 1 else 's'}"
+
+
 def _print(found: Replayed, since: str | None) -> None:
     facts = _json(found, since)
     decisions, gates = facts["decisions"], facts["gates"]
     terminal.title(f"replay of {found.name}" + (f" from {since}" if since else ""))
     terminal.say(
-        f"{found.routing.tasks} tasks routed again, {len(found.routing.moved)} would have gone elsewhere; "
-        f"{facts['tasks']} tasks of {found.name} decided again: {decisions['same']} decisions the same, "
+        f"{_tasks(found.routing.tasks)} routed again, {len(found.routing.moved)} would have gone elsewhere; "
+        f"{_tasks(facts['tasks'])} of {found.name} decided again: {decisions['same']} decisions the same, "
         f"{decisions['different']} tasks differ"
     )
     if decisions["outside"]:

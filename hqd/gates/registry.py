@@ -200,7 +200,9 @@ class _Run:
         if verdict.passed is None:
             return registry._result(spec, GateStatus.SKIP, verdict.message, verdict, version)
         if verdict.passed if verdict.settled else verdict.passed is not spec.negate:
-            return registry._result(spec, GateStatus.PASS, verdict.message, verdict, version)
+            turned = spec.negate and verdict.message and not (verdict.settled or verdict.passed)
+            message = f"as asked, this does not hold: {verdict.message}" if turned else verdict.message
+            return registry._result(spec, GateStatus.PASS, message, verdict, version)
         return registry._result(spec, GateStatus.FAIL, self._message(spec, verdict), verdict, version)
 
     def _judge(self, spec: GateSpec, depth: int) -> tuple[Prepared | None, Verdict]:

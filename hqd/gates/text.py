@@ -9,7 +9,20 @@ from typing import Any, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from hqd.gates import patterns
-from hqd.gates.kind import CannotJudge, GateKind, Params, Piece, Range, Verdict, View, counted, each, listed, shorten
+from hqd.gates.kind import (
+    CannotJudge,
+    GateKind,
+    Params,
+    Piece,
+    Range,
+    Verdict,
+    View,
+    counted,
+    each,
+    listed,
+    number,
+    shorten,
+)  # fmt: skip
 from hqd.model.gate import GateStatus
 
 MOST_SAID = 2000
@@ -111,13 +124,13 @@ def regex_kind(params: Regex, piece: Piece) -> Verdict:
     count = len(matches)
     if params.max is not None and count > params.max:
         evidence = tuple(piece.at(match.start(), match.end() - match.start()) for match in matches[:10])
-        asked = "must not match" if params.max == 0 else f"may match at most {params.max} times"
-        seen = f"{count}" if count < enough else f"at least {count}"
-        message = f"`{shorten(params.pattern)}` {asked}; it matches {seen} times (first on line {evidence[0].line})."
+        asked = "must not match" if params.max == 0 else f"may match at most {number(params.max, 'times')}"
+        seen = number(count, "times") if count < enough else f"at least {count} times"
+        message = f"`{shorten(params.pattern)}` {asked}; it matches {seen} (first on line {evidence[0].line})."
         return Verdict(False, message, evidence, float(count), float(params.max))
     if count < params.min:
         times = "once" if params.min == 1 else f"{params.min} times"
-        message = f"`{shorten(params.pattern)}` must match at least {times}; it matches {count} times."
+        message = f"`{shorten(params.pattern)}` must match at least {times}; it matches {number(count, 'times')}."
         return Verdict(False, message, (), float(count), float(params.min))
     return Verdict(True, f"`{shorten(params.pattern)}` matches", (), float(count), float(params.min))
 

@@ -278,3 +278,9 @@ def test_gates_may_not_stand_inside_each_other_for_ever() -> None:
 def test_skipped_is_said_with_a_reason() -> None:
     result = judge("word_count", "x", min=1, when="false")
     assert (result.status, result.message) == (SKIP, "not asked for here: `false` does not hold")
+
+
+def test_a_negated_gate_that_holds_does_not_speak_as_if_it_were_red() -> None:
+    result = judge("regex", "all done", pattern="TODO", not_=True)
+    assert result.status is PASS
+    assert result.message == "as asked, this does not hold: `TODO` must match at least once; it matches 0 times."
