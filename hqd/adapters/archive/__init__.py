@@ -28,7 +28,7 @@ from hqd.model.record import Record
 
 FILE = "archive.sqlite"
 Progress = Callable[[str], None]
-Read = TypeVar("Read", Past, Corpus)
+Read = TypeVar("Read")
 
 
 def silent(_text: str) -> None:
@@ -62,6 +62,8 @@ class GitArchive:
         """Of an index in which a value is damaged nothing is kept."""
         try:
             return read()
+        except sqlite3.OperationalError:
+            raise  # the disk, not the index
         except sqlite3.DatabaseError:
             store.remove(self._file)
             return read()
@@ -94,6 +96,9 @@ class GitArchive:
 
     def verdicts(self, gate: str) -> dict[str, str]:
         """What a gate (by the hash of all that it says) said of blobs before."""
+        return self._whole(lambda: self._verdicts_of(gate))
+
+    def _verdicts_of(self, gate: str) -> dict[str, str]:
         with self._opened() as kept:
             return kept.verdicts(gate)
 
