@@ -153,7 +153,7 @@ def test_a_damaged_index_is_made_anew(hq: Path) -> None:
 def test_a_value_damaged_inside_the_index_is_never_taken(hq: Path, damage: str) -> None:
     whole = corpus(hq)
     with contextlib.closing(sqlite3.connect(hq / ".hqd" / FILE)) as database, database:
-        database.execute(f"UPDATE {damage} = substr({damage.split()[-1]}, 1, 9) || zeroblob(40)")
+        database.execute(f"UPDATE {damage} = CAST(substr({damage.split()[-1]}, 1, 9) || 'x' AS BLOB)")
     with archive(hq) as found:
         assert [each.task for each in found.past().events if each.event == "accepted"]
         assert found.corpus() == whole
