@@ -308,7 +308,8 @@ class Loop:
             self.parts.rulebook.refresh(self.parts.ledger.snapshot())
         live = self.live
         live.tasks, live.paused = draft.tasks, draft.paused
-        live.holds = {name: hold for name, hold in draft.holds.items() if name not in live.local_holds}
+        beside = live.local_holds.keys() | draft.board.local  # also those that were lifted in this very turn
+        live.holds = {name: hold for name, hold in draft.holds.items() if name not in beside}
         live.spent, live.tokens, live.streaks = draft.spent, draft.tokens, draft.streaks
         live.started = draft.started
         live.ended.update(draft.ended)
