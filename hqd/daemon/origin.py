@@ -161,19 +161,21 @@ class Origin:
 
     @property
     def failed(self) -> bool:
-        return self._line.news.fault is not None or self._conflict is not None or bool(self._stuck)
+        return bool(self._trouble())
 
-    def said(self) -> str:
-        news = self._line.news
-        if news.fault is not None:
-            return f"{self._url}: {news.fault.message}"
+    def _trouble(self) -> str:
+        if (fault := self._line.news.fault) is not None:
+            return f"{self._url}: {fault.message}"
         if self._conflict is not None:
             return self._conflict[1]
-        if self._stuck:
-            return self._stuck
-        level = "in line with" if news.tip == self._main.tip else "ahead of"
+        hold = self._live.local_holds.get(REWRITTEN) if self._live is not None else None
+        return f"hold {REWRITTEN}: {hold.missing}" if hold is not None else self._stuck
+
+    def said(self) -> str:
+        tip = self._line.news.tip
+        level = "in line with" if tip == self._main.tip else "ahead of"
         left = f"; left out: {'; '.join(self._left[-_TOLD:])}" if self._left else ""
-        return f"{level} {self._url} at {(news.tip or 'nothing')[:12]}{left}"
+        return self._trouble() or f"{level} {self._url} at {(tip or 'nothing')[:12]}{left}"
 
     def close(self) -> None:
         self._line.close()

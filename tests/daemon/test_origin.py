@@ -260,11 +260,16 @@ def test_records_that_a_force_push_lost_hold_the_hq_until_they_are_back(tmp_path
         settle(loop)
         assert len(found.hq.folder("done")) == len(found.hq.folder("queue")) == 1, "nothing new is begun"
         assert found.tip == start, "nothing is pushed over it"
+        told = found.hq.ask(loop, "sync")
+        assert (told.ok, told.code) == (False, 75)
+        assert "hold origin-rewritten: main of " in told.message
+        assert "`hqd adopt`" in told.message
         assert found.hq.ask(loop, "resume").ok
         assert not found.hq.ask(loop, "resume", name="origin-rewritten").ok
         assert "origin-rewritten" in loop.live.local_holds
         found.there("update-ref", "refs/heads/main", whole)
         settle(loop, lambda: len(found.hq.folder("done")) == 2 and found.in_line())
+        assert found.hq.ask(loop, "sync").ok, "the hold is gone, and its word with it"
 
 
 def test_a_force_push_that_a_person_adopts_is_followed(tmp_path: Path) -> None:
