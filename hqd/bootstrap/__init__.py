@@ -1,8 +1,29 @@
-"""Where ports meet adapters: the only place that names concrete ones. Every entry point begins here."""
+"""Where ports meet adapters: the only place that names concrete ones. Every entry point begins here.
 
-from hqd.bootstrap.making import agent_adapters, context_means, counting_agents, gate_registry, mirrored, rules_loader
-from hqd.bootstrap.opening import Hq, SystemClock, branch_of, cache_folder, git_person, open_hq
-from hqd.bootstrap.running import answer_without_daemon, daemon
+A command that only reads must not pay for the daemon's modules, so each name is looked up in its room when it is asked
+for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hqd.bootstrap.making import (
+        agent_adapters,
+        context_means,
+        counting_agents,
+        gate_registry,
+        mirrored,
+        rules_loader,
+    )
+    from hqd.bootstrap.opening import Hq, SystemClock, branch_of, cache_folder, git_person, open_hq
+    from hqd.bootstrap.running import answer_without_daemon, daemon
+
+_ROOMS = {
+    "making": ("agent_adapters", "context_means", "counting_agents", "gate_registry", "mirrored", "rules_loader"),
+    "opening": ("Hq", "SystemClock", "branch_of", "cache_folder", "git_person", "open_hq"),
+    "running": ("answer_without_daemon", "daemon"),
+}
 
 __all__ = [
     "Hq",
@@ -20,3 +41,10 @@ __all__ = [
     "open_hq",
     "rules_loader",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    for room, names in _ROOMS.items():
+        if name in names:
+            return getattr(import_module(f"hqd.bootstrap.{room}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

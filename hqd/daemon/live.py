@@ -7,6 +7,7 @@ from collections.abc import Collection, Container, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hqd.codec import layout
 from hqd.codec.autonomy import read_restored
@@ -15,12 +16,14 @@ from hqd.core.decide import DAY_BUDGET
 from hqd.core.decisions import Settled
 from hqd.core.rate import recent
 from hqd.daemon.decisions import problems_of
-from hqd.daemon.parts import Parts
 from hqd.model.board import Board, Rules, Slots, Streak, Task
 from hqd.model.problem import Problem
 from hqd.model.record import Hold, Pin
 from hqd.model.task import State
 from hqd.ports import Tree
+
+if TYPE_CHECKING:  # every reading command knows a Live; none of them needs a daemon's parts
+    from hqd.daemon.parts import Parts
 
 LOCAL_HOLDS = "local-holds.json"
 
