@@ -1,7 +1,8 @@
 """What went wrong, as cases that lessons are made of. Pure: from events and the cursors that followed from them.
 
-A case is told by its signature: class, playbook, step, and what was said, without numbers. The same signature means the
-same failure, whichever task met it.
+A case is told by its signature: class, playbook, step, and what was said, without numbers and ids. The same signature
+means the same failure, whichever task met it. What a gate `lesson:ID` or `decision:ID` stops is no case: it is written
+down already, and `hqd lessons stats` counts what a lesson stops as its hits.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from hqd.core.decisions import GATE as DECISION_GATE
 from hqd.model.failure import Failure, ParkReason
 from hqd.model.gate import LESSON_GATE, GateStatus
 from hqd.model.lesson import MOST_EVIDENCE, OPEN, Lesson, LessonEvidence, LessonStatus, Scope
@@ -29,6 +31,15 @@ BUDGET = "budget"
 REVIEW_AFTER = timedelta(days=90)
 _WORDS = 400
 _KEPT_WORDS = 160
+_WRITTEN_DOWN = (LESSON_GATE, DECISION_GATE)  # gates of what people have settled
+_IDS = re.compile(
+    r"(?<![0-9A-Za-z])(?:"
+    r"\d{8}-[a-z0-9][a-z0-9-]{0,59}-[0-9a-f]{6}"  # a task
+    r"|D-\d{8}-[0-9a-f]{6}(?:-\d+)?"  # a decision
+    r"|L-[0-9a-z]{4,32}"  # a lesson
+    r"|(?=[a-f]*\d)[0-9a-f]{6,64}|[0-9a-f]{12,64}"  # a commit, a blob; `facade` is a word
+    r")(?![0-9A-Za-z])"
+)
 _EXHAUSTED = (ParkReason.LADDER_EXHAUSTED, ParkReason.GATE_FAILED, ParkReason.NO_PROGRESS, ParkReason.ROUTE_EXHAUSTED)
 _TOLD = {
     WRONG_ACCEPTANCE: "accepted by the gates, and rejected by a person",
@@ -62,14 +73,15 @@ class Case:
 
 
 def signature(class_: str, playbook: str, step: str, words: str) -> str:
-    """`class:playbook:step:hash` of the words without numbers, quotes of ids and capitals."""
+    """`class:playbook:step:hash` of the words without numbers, ids and capitals."""
     digest = hashlib.sha256(normal(words).encode("utf-8", "replace")).hexdigest()[:12]
     return f"{class_}:{playbook}:{step}:{digest}"
 
 
 def normal(words: str) -> str:
-    """Words of which only the kind of fault is left: no numbers, no ids, no capitals."""
-    text = re.sub(r"\b[0-9a-f]{7,64}\b", "#", words.casefold())
+    """Words of which only the kind of fault is left: no numbers, no dates, no capitals, no ids of tasks, decisions,
+    lessons, commits and blobs, in paths neither."""
+    text = _IDS.sub("#", words).casefold()
     text = re.sub(r"\d+(?:[.,]\d+)*", "#", text)
     return " ".join(re.sub(r"[^\w#%$ ]+", " ", text).split())[:_KEPT_WORDS]
 
@@ -112,7 +124,7 @@ def sightings(task: str, event: Event, cursor: Cursor) -> tuple[Case, ...]:
         return ()
     found = []
     for result in event.gates:
-        if result.stops and result.status is GateStatus.FAIL and not result.name.startswith(LESSON_GATE):
+        if result.stops and result.status is GateStatus.FAIL and not result.name.startswith(_WRITTEN_DOWN):
             said = _cut(result.message)
             step = event.step or ""
             key = f"{result.name} {result.message}"
@@ -264,10 +276,11 @@ def _stuck(task: str, event: Event, cursor: Cursor, step: str, class_: str) -> t
         return ()  # nothing came back: there is no output to learn from
     trials = cursor.trials.get(step, ())
     failed = trials[-1].failed if trials else {}
-    if failed and all(name.startswith(LESSON_GATE) for name in failed):
-        return ()  # a lesson at work, not a new one
-    said = _cut("; ".join(failed.values()) or event.missing or "")
-    key = " ".join(f"{name} {text}" for name, text in sorted(failed.items())) if class_ != BUDGET else class_
+    fresh = {name: text for name, text in failed.items() if not name.startswith(_WRITTEN_DOWN)}
+    if failed and not fresh:
+        return ()  # a lesson or a decision at work, not a new lesson
+    said = _cut("; ".join(fresh.values()) or event.missing or "")
+    key = " ".join(f"{name} {text}" for name, text in sorted(fresh.items())) if class_ != BUDGET else class_
     attempt = trials[-1].attempt if trials else None
     case = Case(
         class_, cursor.playbook or "", step, step, task, attempt, path, None, said, "hqd", event.at, key or said

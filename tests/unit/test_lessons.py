@@ -19,9 +19,12 @@ from hqd.core.lesson_suggest import guesses, literals
 from hqd.core.lesson_worth import Seen, advise, crowded_topics, worth
 from hqd.gates.registry import Registry
 from hqd.model.corpus import Case, Label
-from hqd.model.gate import GateSpec, GateStatus, Level
+from hqd.model.failure import Failure, ParkReason
+from hqd.model.gate import GateResult, GateSpec, GateStatus, Level
 from hqd.model.lesson import Lesson, LessonContext, LessonEvidence, LessonStatus
+from hqd.model.record import Cursor, Event, EventKind, Trial
 from hqd.model.settings import LessonSettings
+from hqd.model.task import State
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 
@@ -43,6 +46,56 @@ def test_the_same_words_with_other_numbers_ids_and_capitals_are_one_signature() 
     assert one == teaching.signature("gate", "p", "s", "must have 500 words; has 2 (blob 99aa00bbccdd)!")
     assert one != teaching.signature("gate", "p", "other", "Must have 300 words, has 17 (blob 3b18e512dba7).")
     assert one != teaching.signature("gate", "p", "s", "Must cite 3 sources, cites 1.")
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("breaks D-20261122-20ed0c-1 (units)", "breaks D-20261203-b7fa11-12 (units)"),
+        ("commit f81f90c… is gone", "commit 0a1b2c3… is gone"),
+        ("commit f81f90 is gone", "commit 3b18e512dba799aa00bbccddeeff0011223344 is gone"),
+        ("see runs/20261122-spring-prices-1a2b3c/003.md", "see runs/20270101-a-ffffff/014.md"),
+        ("refused by lesson:L-abcd since 2026-11-22", "refused by lesson:L-4f2a9 since 2027-01-03"),
+        ("blob_f81f90c.txt", "blob_99aa00b.txt"),
+        ("tree abcdefabcdef is foreign", "tree 99aa00bbccdd is foreign"),
+    ],
+)
+def test_ids_commits_dates_and_paths_make_no_other_signature(one: str, other: str) -> None:
+    assert teaching.normal(one) == teaching.normal(other)
+
+
+def test_words_of_the_letters_of_hex_are_words() -> None:
+    assert teaching.normal("the facade is defaced") == "the facade is defaced"
+
+
+def stopped(*names: str) -> Event:
+    gates = tuple(GateResult(name=each, kind="k", status=GateStatus.FAIL, message=f"{each} says no") for each in names)
+    return Event(
+        event=EventKind.FINISHED,
+        to=State.QUEUE,
+        at=NOW,
+        step="write",
+        attempt=1,
+        failure=Failure.GATE,
+        output="a.md",
+        gates=gates,
+    )
+
+
+@pytest.mark.parametrize("known", ["decision:D-20261122-20ed0c-1", "lesson:L-4f2a"])
+def test_what_a_decision_or_a_lesson_stopped_is_no_new_lesson(known: str) -> None:
+    cursor = Cursor(playbook="p")
+    assert teaching.sightings("t", stopped(known), cursor) == ()
+    assert [each.said for each in teaching.sightings("t", stopped(known, "links"), cursor)] == ["links says no"]
+    end = Event(event=EventKind.PARKED, to=State.BLOCKED, at=NOW, step="write", reason=ParkReason.LADDER_EXHAUSTED)
+
+    def at_the_end(*names: str) -> list[str]:
+        trial = Trial(attempt=1, failure=Failure.GATE, failed={name: f"{name} says no" for name in names})
+        cursor = Cursor(playbook="p", last={"write": "a.md"}, trials={"write": (trial,)})
+        return [each.said for each in teaching.cases("t", end, cursor, None)]
+
+    assert at_the_end(known) == []
+    assert at_the_end(known, "links") == ["links says no"]
 
 
 def test_an_id_follows_from_the_case_and_gives_way_where_it_is_taken() -> None:
