@@ -9,6 +9,7 @@ from hqd.cli.call import Call
 from hqd.cli.finding import Told, commits_of, find
 from hqd.cli.reading import View, now, view
 from hqd.cli.status import _doing, _row, row
+from hqd.core.unjudged import in_words, unjudged
 from hqd.errors import EXIT_OK, Usage
 from hqd.model.failure import Outcome
 from hqd.model.gate import GateStatus
@@ -156,6 +157,7 @@ def _print(seen: View, story: Told, attempt: int | None, step: str | None) -> No
         if cursor.landed is not None:
             body.append(["landed", cursor.landed[:12]])
         body += [["output", f"{name}: {path}"] for name, path in last_outputs(story).items()]
+    body += [["not judged", in_words(result)] for _, result in unjudged(story.records)]
     for each in decisions_of(seen, story):
         body.append(["settled", f"{each['id']}: {each['title']}" + (f" ({each['why']})" if each["why"] else "")])
     terminal.rows((), body)

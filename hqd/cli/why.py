@@ -13,6 +13,7 @@ from hqd.cli.reading import View, now, view
 from hqd.cli.status import _doing
 from hqd.cli.waiting import NO_DAEMON, next_step, waits_for
 from hqd.core.flow import next_move
+from hqd.core.unjudged import in_words, unjudged
 from hqd.errors import EXIT_OK
 from hqd.model.board import Board, Task
 from hqd.model.failure import Outcome, ParkReason
@@ -37,6 +38,7 @@ def why(call: Call, name: str, *, as_json: bool) -> int:
         for key in ("where", "why", "missing", "who", "best", "cost", "next", "command")
         if told[key]
     ]
+    rows += [["not judged" if not place else "", line] for place, line in enumerate(told["unjudged"])]
     rows += [["not heard" if not place else "", line] for place, line in enumerate(told["unheard"])]
     tried = [["tried" if not place else "", line] for place, line in enumerate(_tries(told["tried"]))]
     terminal.rows((), [*rows[:4], *tried, *rows[4:]])
@@ -59,6 +61,7 @@ def facts(seen: View, story: Told, moment: datetime) -> dict[str, Any]:
         "why": _why(last) if last is not None else "",
         "missing": "",
         "unheard": [],
+        "unjudged": [in_words(result) for _, result in unjudged(story.records)],
         "who": "nobody: it has ended",
         "tried": [_tried(record) for record in story.finished()],
         "best": _best(story),

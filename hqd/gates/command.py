@@ -15,7 +15,7 @@ from hqd.errors import Expected
 from hqd.gates import patterns
 from hqd.gates.kind import CannotJudge, Cost, GateKind, Params, Scope, Verdict, View, shorten
 from hqd.model.duration import Duration, seconds
-from hqd.model.gate import Evidence, Subject
+from hqd.model.gate import NOT_JUDGED, Evidence, Subject
 from hqd.model.program import Ran
 from hqd.ports import Programs
 
@@ -31,7 +31,8 @@ class Command(Params):
     in every case. A program that cannot be started, is stopped, or runs longer than `timeout` is an `error`.
 
     `compare = "base"`: when the program fails, it runs once more on a copy of the files as they were before the
-    attempt; if it failed there too, the gate is skipped, since only what was green before counts.
+    attempt; if it failed there too, the gate is skipped, since only what was green before counts. Then it says nothing
+    of the work, and whoever reviews it is told so.
     """
 
     argv: tuple[str, ...] = Field(min_length=1, description="program and arguments, no shell")
@@ -65,11 +66,11 @@ def command(params: Command, view: View) -> Verdict:
             with before(view.subject, folder / "base") as base:
                 empty = folder / "no-output.md"
                 empty.touch()
-                if _fault(params, _run(programs, params, view, base, empty)) is not None:
-                    return Verdict(
-                        None, f"`{_spoken(params)}` failed before this attempt as well", (), score, threshold
-                    )
-                fault += " It passed before this attempt."
+                earlier = _run(programs, params, view, base, empty)
+                was = _fault(params, earlier)
+            if was is not None:
+                return Verdict(None, _red_before(params, was, _tail(earlier)), (), score, threshold)
+            fault += " It passed before this attempt."
         tail = _tail(ran)
         message = f"`{_spoken(params)}` {fault}" + (f" Its last lines:\n{tail}" if tail else " It printed nothing.")
         return Verdict(False, message, _places(view.subject, tail), score, threshold)
@@ -100,6 +101,14 @@ def _fault(params: Command, ran: Ran) -> str | None:
     if patterns.find_all(params.stdout_regex, ("m",), printed, 1):
         return None
     return f"exits with {ran.exit}, but prints nothing that matches `{shorten(params.stdout_regex)}`."
+
+
+def _red_before(params: Command, was: str, tail: str) -> str:
+    """For whoever reviews work that no program has judged; tables show the beginning only."""
+    return (
+        f"{NOT_JUDGED}already red before this attempt, and red after it, so whether the work is right it does not tell."
+        f" Before this attempt `{_spoken(params)}` {was}"
+    ) + (f" Its last lines then:\n{tail}" if tail else " It printed nothing.")
 
 
 @contextmanager

@@ -17,6 +17,10 @@ LESSON_GATE = "lesson:"
 """What the names of lessons' gates begin with; no other gate's name has a colon."""
 
 
+NOT_JUDGED = "not judged: "
+"""What the message of a `skip` begins with where the work should have been judged and was not: people must hear it."""
+
+
 class Level(StrEnum):
     """What a gate's failure does: nothing but be recorded, be shown, or stop the attempt."""
 
@@ -76,6 +80,11 @@ class GateResult(Value):
     def stops(self) -> bool:
         """An enforcing gate that does not let the attempt through (failed, or could not judge)."""
         return self.level is Level.ENFORCE and self.status in (GateStatus.FAIL, GateStatus.ERROR)
+
+    @property
+    def unjudged(self) -> bool:
+        """It let the work through without a word on it; other skips had nothing to judge."""
+        return self.status is GateStatus.SKIP and self.message.startswith(NOT_JUDGED)
 
     @property
     def hidden(self) -> bool:

@@ -122,7 +122,20 @@ def test_compared_with_the_base_only_what_was_green_before_counts(
 ) -> None:
     result = run(registry, scene(tmp_path, before, after), CHECK, compare="base")
     assert result.status is status, result.message
+    assert result.unjudged is (status is SKIP)
     assert {path.name for path in tmp_path.iterdir()} == {*after, "installed"}
+
+
+def test_a_program_that_was_red_before_says_that_it_judges_nothing_and_what_was_red(
+    registry: Registry, tmp_path: Path
+) -> None:
+    code = "print(open('a.txt').read()); raise SystemExit(3)"
+    said = run(
+        registry, scene(tmp_path, {"a.txt": "FAILED old"}, {"a.txt": "FAILED new"}), code, compare="base"
+    ).message
+    assert said.startswith("not judged: already red before this attempt, and red after it, ")
+    assert "exits with 3, not 0. Its last lines then:\nFAILED old" in said
+    assert "FAILED new" not in said
 
 
 def test_what_git_ignores_is_there_on_the_base_as_well(registry: Registry, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from hqd.core.unjudged import in_words, unjudged
 from hqd.daemon.forge.brief import brief, comment, gate_names
 from hqd.daemon.forge.story import Story
 from hqd.model.board import Task
@@ -96,6 +97,26 @@ def test_a_shadow_verdict_is_told_to_nobody() -> None:
     everything = told.title + told.body + told.comment + repr(told.checks)
     assert "secretly" not in everything
     assert "hidden verdict" not in everything
+
+
+def test_work_that_a_gate_let_through_unjudged_says_so_in_words() -> None:
+    """A skip that had nothing to judge does not; nor does a shadow gate, or an attempt that was replaced."""
+    red = "not judged: already red before this attempt, and red after it.\nIts last lines"
+    gates = (
+        verdict("tests", GateStatus.SKIP, red),
+        verdict("shape", GateStatus.SKIP, "`when` does not hold"),
+        verdict("secretly", GateStatus.SKIP, red, Level.SHADOW),
+    )
+    records = (record(step="write", attempt=1, gates=gates),)
+    body = brief(story(records=records)).body
+    assert "**Not judged by `tests`**: already red before this attempt, so whether the work is right" in body
+    assert "| `write` | `tests` | enforce | **not judged** | `not judged: already red" in body
+    assert "| `write` | `shape` | enforce | skip |" in body
+    assert [in_words(result) for _, result in unjudged(records)] == [
+        "tests: not judged: already red before this attempt, and red after it."
+    ]
+    assert unjudged((*records, WRITE)) == ()
+    assert "ot judged" not in brief(story()).body
 
 
 def test_checks_bear_only_names_of_the_playbooks_gates() -> None:

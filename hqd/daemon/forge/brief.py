@@ -110,13 +110,20 @@ def _checked(verdicts: Sequence[tuple[str, GateResult]], known: Collection[str])
     if not verdicts:
         return "Nothing: its playbook has no gates."
     rows = (
-        f"| {_cell(step, known)} | {_cell(result.name, known)} | {result.level.value} | {result.status.value} "
+        f"| {_cell(step, known)} | {_cell(result.name, known)} | {result.level.value} | {_verdict(result)} "
         f"| {_cell(result.message, known)} |"
         for step, result in verdicts
     )
-    return "\n".join(
-        ["| step | gate | level | verdict | what it says |", "| --- | --- | --- | --- | --- |", *_bounded(rows)]
-    )
+    table = ["| step | gate | level | verdict | what it says |", "| --- | --- | --- | --- | --- |", *_bounded(rows)]
+    names = [_code(name, known) for name in dict.fromkeys(result.name for _, result in verdicts if result.unjudged)]
+    if names:
+        said = "already red before this attempt, so whether the work is right no verdict of theirs tells"
+        table = [*_bounded([f"**Not judged by {', '.join(names[:_MOST_ITEMS])}**: {said}."]), "", *table]
+    return "\n".join(table)
+
+
+def _verdict(result: GateResult) -> str:
+    return "**not judged**" if result.unjudged else result.status.value
 
 
 def _made(story: Story, known: Collection[str]) -> str:
