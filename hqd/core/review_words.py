@@ -378,11 +378,11 @@ def _waits(state: ReviewState, heard: Heard, terms: Terms) -> str:
     if told.missing:
         parts.append(f"checks: {told.missing}")
     if not by:
-        asked = f" of {', '.join(heard.review.reviewers)}" if heard.review.reviewers else ""
+        asked = f" by {', '.join(heard.review.reviewers)}" if heard.review.reviewers else ""
         parts.append(f"an approval{asked}")
     if terms.land == "on_merge":
         parts.append("the merge")
     elif terms.land == "on_approval" and by and not told.missing:
         parts.append(f"hqd merges it, approved by {', '.join(by)}")
     draft = " (a draft)" if heard.review.draft else ""
-    return f"pull request #{heard.review.number}{draft} waits for " + (", ".join(parts) or "a person's word")
+    return f"pull request #{heard.review.number}{draft} waits for " + (", then ".join(parts) or "a person's word")

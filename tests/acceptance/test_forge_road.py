@@ -55,7 +55,7 @@ def test_changes_asked_for_on_two_lines_are_answered_approved_and_squashed_while
         at.hq.drop("a.md", TASK)
         task = until(review_is_up(at, daemon), "the review is open", 60)
         first = head_of(at, task)
-        until(lambda: "pull request #1 waits for an approval of tim, the merge" in why(at), "why tells it", 60)
+        until(lambda: "pull request #1 waits for an approval by tim, then the merge" in why(at), "why tells it", 60)
         at.forge.on_line(1, "tim", PATH, 1, "Say better")
         at.forge.on_line(1, "tim", PATH, 1, "Say it shorter")
         at.forge.request_changes(1, "tim")

@@ -86,7 +86,7 @@ def asked(seen: Heard, known: ReviewState | None = None, now: datetime = NOW, **
 def test_nothing_said_is_nothing_to_do_and_says_what_is_missing() -> None:
     found = said(heard(review={"reviewers": ("tim",)}))
     assert found.act is None
-    assert found.waits == "pull request #3 waits for an approval of tim, the merge"
+    assert found.waits == "pull request #3 waits for an approval by tim, then the merge"
 
 
 def test_line_comments_go_back_to_the_agent_step_with_file_and_line() -> None:
