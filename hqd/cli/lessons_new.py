@@ -81,7 +81,9 @@ def new(call: Call, wanted: Wanted, *, as_json: bool) -> int:
             lesson = _picked(lesson, tried, wanted.pick, count)
         path = _write(found, lesson, pair)
         if as_json:
-            rows = [{"gate": each.written, "passes": each.passes, "why": each.why} for each in tried]
+            rows = [
+                {"gate": each.written, "passes": each.passes, "tested": each.tested, "why": each.why} for each in tried
+            ]
             terminal.data({**facts(lesson), "path": path, "suggestions": rows})
             return EXIT_OK
         _print(found, lesson, path, pair, tried)
@@ -252,13 +254,18 @@ def _write(found: Shelf, lesson: Lesson, pair: _Pair) -> str:
     return path
 
 
+def _mark(each: Tried) -> str:
+    """`-`: nothing speaks against it, and nothing for it."""
+    if not each.passes:
+        return "no"
+    return "ok" if each.tested else "-"
+
+
 def _print(found: Shelf, lesson: Lesson, path: str, pair: _Pair, tried: Sequence[Tried]) -> None:
     terminal.say(path)
     if tried:
         terminal.say(f"{lesson.variants} gates tried, {len(tried)} are red on the bad text and green on the good one:")
-        rows = [
-            [str(number), "ok" if each.passes else "no", each.written, each.why] for number, each in enumerate(tried, 1)
-        ]
+        rows = [[str(number), _mark(each), each.written, each.why] for number, each in enumerate(tried, 1)]
         terminal.rows(("", "", "gate", "on history"), rows, indent=2)
     if lesson.gate is None:
         why = "no correction is known" if pair.good is None else "no simple gate tells the two apart safely"

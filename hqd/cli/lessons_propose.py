@@ -23,7 +23,7 @@ from hqd.cli.lessons_draft import drafted
 from hqd.cli.words import look, person
 from hqd.codec import layout
 from hqd.codec.lesson import flat_gate, read_lesson, write_lesson
-from hqd.core.lesson_check import Mark, red, table
+from hqd.core.lesson_check import Mark, red, table, unmeasured
 from hqd.core.lesson_proposal import body, raised, title
 from hqd.core.secret_scan import redact
 from hqd.errors import EXIT_FAILURE, EXIT_OK, Expected, Usage
@@ -52,7 +52,7 @@ def propose(call: Call, names: Sequence[str], *, ready: bool, as_json: bool) -> 
         chosen = _ready(found, names) if ready else [found.find(name) for name in names]
         for path, lesson in chosen:
             try:
-                made.append(proposal(found, path, lesson, raised(lesson), ()))
+                made.append(proposal(found, path, lesson, raised(lesson), (), by_itself=ready))
             except Expected as fault:
                 refused.append((lesson.id, fault.message))
         if made:
@@ -72,8 +72,17 @@ def propose(call: Call, names: Sequence[str], *, ready: bool, as_json: bool) -> 
     return EXIT_FAILURE if refused and not ready else EXIT_OK
 
 
-def proposal(found: Shelf, path: str, lesson: Lesson, status: LessonStatus | None, why: Sequence[str]) -> Proposal:
-    """Sets the branch that changes a lesson to `status`. Raises Expected where its check is red."""
+def proposal(
+    found: Shelf,
+    path: str,
+    lesson: Lesson,
+    status: LessonStatus | None,
+    why: Sequence[str],
+    *,
+    by_itself: bool = False,
+) -> Proposal:
+    """Sets the branch that changes a lesson to `status`. Raises Expected where its check is red; `by_itself` (no person
+    has named it) also where `hqd backtest` would not let its gate in."""
     if status is None:
         raise Expected(f"{lesson.id} is {lesson.status.value}: there is nothing above that it may become")
     wanted = lesson if lesson.gate is not None or status is LessonStatus.RETIRED else _with_gate(found, lesson)
@@ -83,6 +92,10 @@ def proposal(found: Shelf, path: str, lesson: Lesson, status: LessonStatus | Non
     findings, test = found.desk.check(wanted, list(found.book.values()))
     if status is not LessonStatus.RETIRED and red(findings):
         raise Expected("its check is red: " + "; ".join(each.text for each in findings if each.mark is Mark.RED))
+    refused = found.desk.refused(test) if by_itself else ()
+    if refused:
+        told = "; ".join(refused)
+        raise Expected(f"its gate is not to be let in: {told}", remedy=f"look at it: hqd lessons propose {lesson.id}")
     if test is not None:
         wanted = wanted.model_copy(update={"backtest": dict(table(test))})
     texts = found.desk.texts([judged.case.blob for judged in test.flagged]) if test is not None else {}
@@ -116,7 +129,8 @@ def _facts(made: Proposal) -> dict[str, str]:
 
 
 def accept(call: Call, name: str) -> int:
-    """Lets a proposal in: its lesson is committed on main in the person's name, the branch goes."""
+    """Lets a proposal in: its lesson is committed on main in the person's name, the branch goes. Raises Expected where
+    its check is red by now."""
     with shelf(call) as found:
         busy = found.repo.occupied()
         if busy is not None:
@@ -130,12 +144,18 @@ def accept(call: Call, name: str) -> int:
             raise Usage("its pull request is on the forge", remedy="merge it there")
         tree = GitHistory(found.repo).tree(commit)
         paths = _paths(found, commit)
-        here = {lesson.id: (path, lesson) for path, lesson in found.book.items()}
+        here = {lesson.id: lesson for lesson in found.book.values()}
+        files: dict[str, bytes] = {}
+        words: list[str] = []
         for path in paths:
-            data = tree.read(path) or b""
-            lesson, _faults = read_lesson(data, path) if path.endswith(".md") else (None, ())
+            files[path] = tree.read(path) or b""
+            lesson, _faults = read_lesson(files[path], path) if path.endswith(".md") else (None, ())
             if lesson is not None and lesson.id in here:
-                data = write_lesson(_with_cases(lesson, here[lesson.id][1].evidence))
+                lesson = _with_cases(lesson, here[lesson.id].evidence)
+                files[path] = write_lesson(lesson)
+            if lesson is not None:
+                words += _still_true(found, lesson)
+        for path, data in files.items():
             target = found.root / path
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
@@ -145,8 +165,28 @@ def accept(call: Call, name: str) -> int:
         done = commit_edits(found.repo, changed, head, call)
         withdraw(found.repo.git, f"{layout.LESSON_BRANCH}{lesson_id}")
         terminal.say(f"{lesson_id}: in force as of {done[:12]}: {head}")
+        for line in words:
+            terminal.say(f"  {line}")
         look(found.repo, call.env)
     return EXIT_OK
+
+
+def _still_true(found: Shelf, lesson: Lesson) -> list[str]:
+    """What its person is told beside the acceptance. Raises Expected where its check is red."""
+    if lesson.status is LessonStatus.RETIRED:
+        return []
+    findings, _test = found.desk.check(lesson, list(found.book.values()))
+    if red(findings):
+        why = "; ".join(each.text for each in findings if each.mark is Mark.RED)
+        raise Expected(
+            f"{lesson.id} is not let in, its check is red: {why}",
+            remedy=f"mend its file, then: hqd lessons propose {lesson.id}; or: hqd lessons decline {lesson.id} -m WHY",
+        )
+    unknown = unmeasured(findings)
+    if unknown is None:
+        return []
+    shadow = "; in shadow it is recorded, and stops nothing" if lesson.status is LessonStatus.SHADOW else ""
+    return [f"not measured yet: {unknown}{shadow}"]
 
 
 def decline(call: Call, name: str, message: str) -> int:

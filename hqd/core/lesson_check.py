@@ -21,6 +21,7 @@ from hqd.model.lesson import Lesson, LessonStatus
 
 Verdict = Callable[[GateSpec, str], bool | None]
 
+FALSE_POSITIVES = "false positives"
 MUTANTS = 20
 ENOUGH_MUTANTS = 0.5
 """Share of mutants at which the gate has to fire: the failure put somewhere else is not always the failure."""
@@ -77,6 +78,11 @@ def check(
     )
 
 
+def unmeasured(findings: Sequence[Finding]) -> str | None:
+    """Why history says nothing yet of what the gate stops; None: it does, or it has no gate."""
+    return next((each.text for each in findings if each.rule == FALSE_POSITIVES and each.mark is Mark.OPEN), None)
+
+
 def red(findings: Sequence[Finding]) -> bool:
     return any(each.mark is Mark.RED for each in findings)
 
@@ -117,7 +123,7 @@ def _history(lesson: Lesson, found: Evidence, max_fpr: float) -> Iterator[Findin
         return
     test = found.backtest
     if test is None or test.figures.counts.decided == 0:
-        yield Finding("false positives", Mark.OPEN, "no output was decided on by a person yet: not measurable")
+        yield Finding(FALSE_POSITIVES, Mark.OPEN, "no output was decided on by a person yet: not measurable")
         return
     stops = lesson.status is LessonStatus.ENFORCE
     said = admit(test, max_fpr=max_fpr, untested=not stops)
@@ -125,10 +131,12 @@ def _history(lesson: Lesson, found: Evidence, max_fpr: float) -> Iterator[Findin
     counts = test.figures.counts
     flagged = counts.fp + counts.other
     text = f"{strict} of outputs without the fault; fires on {flagged} of them"
-    if said.admitted:
-        yield Finding("false positives", Mark.OK, text + ("" if said.tested else "; " + said.reasons[-1]))
+    if said.admitted and said.tested:
+        yield Finding(FALSE_POSITIVES, Mark.OK, text)
+    elif said.admitted:  # quiet, which a gate that never fires is too
+        yield Finding(FALSE_POSITIVES, Mark.OPEN, f"{text}; {said.reasons[-1]}")
     else:
-        yield Finding("false positives", Mark.RED, "; ".join(said.reasons))
+        yield Finding(FALSE_POSITIVES, Mark.RED, "; ".join(said.reasons))
 
 
 def _mutation(lesson: Lesson, found: Evidence, verdict: Verdict) -> Iterator[Finding]:

@@ -37,12 +37,14 @@ MOST_ACCEPTED = 200
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """A guess that is red on the bad text and green on the good one. `passes`: nothing on history speaks against it."""
+    """A guess that is red on the bad text and green on the good one. `passes`: nothing on history speaks against it;
+    `tested`: it has fired on a labelled output beside its evidence."""
 
     spec: GateSpec
     test: Backtest | None
     passes: bool
     why: str
+    tested: bool = False
 
     @property
     def written(self) -> str:
@@ -114,6 +116,13 @@ class LessonDesk:
         )
         return found, test
 
+    def refused(self, test: Backtest | None) -> tuple[str, ...]:
+        """Why `hqd backtest` would not let the gate in; empty: it would, or there is nothing yet to ask."""
+        if test is None or test.figures.counts.decided == 0:
+            return ()
+        said = admit(test, max_fpr=self._settings.max_false_positive_rate)
+        return () if said.admitted else said.reasons
+
     def backtest(self, lesson: Lesson, spec: GateSpec) -> Backtest | None:
         """The gate on every decided output in the lesson's scope; its own evidence with all its cluster left out."""
         if self._lab is None:
@@ -137,7 +146,7 @@ class LessonDesk:
         specs = [each for each in guesses(bad, good, accepted, lesson.account) if not self._gates.check(each)]
         telling = [each for each in specs if self.verdict(each, bad) is False and self.verdict(each, good) is True]
         tried = [self._tried(lesson, each) for each in telling[:MOST_TESTED]]
-        return len(specs), sorted(tried, key=lambda each: not each.passes)
+        return len(specs), sorted(tried, key=lambda each: (not each.passes, not each.tested))
 
     def _tried(self, lesson: Lesson, spec: GateSpec) -> Tried:
         test = self.backtest(lesson, spec)
@@ -147,7 +156,7 @@ class LessonDesk:
             return Tried(spec, test, named, f"{why}no decided output to test it on")
         said = admit(test, max_fpr=self._settings.max_false_positive_rate, untested=True)
         why = "; ".join(said.reasons) or f"false positives {test.figures.strict_fpr}"
-        return Tried(spec, test, said.admitted, why)
+        return Tried(spec, test, said.admitted, why, said.tested)
 
     def _in_scope(self, lesson: Lesson) -> Iterable[Case]:
         scope = lesson.scope

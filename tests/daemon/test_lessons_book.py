@@ -136,9 +136,13 @@ def test_a_lesson_from_a_task_finds_the_rejected_output_its_correction_and_a_gat
     said = findings(checked)
     assert said["red on evidence"] == ("ok", "red on 1 of 1 failed outputs")
     assert said["green on correction"] == ("ok", "green on 1 of 1 corrections")
-    assert said["false positives"][0] == "ok"
+    assert said["false positives"][0] == "open"  # quiet on accepted work; no other output had the fault
     assert said["false positives"][1].startswith("0 of 4 (≤ ")
     assert said["mutation"] == ("ok", "fires on 4 of 4 accepted outputs with the failure put back")
+    assert said["false positives"][1].endswith("it fires on no labelled output beside its evidence")
+    code, out = hqd(book, capsys, "lessons", "check", made["id"])
+    (line,) = [each.split() for each in out.splitlines() if "false positives" in each]
+    assert (code, line[0]) == (0, "-")
     code, out = hqd(book, capsys, "lessons", "list")
     assert (code, made["id"] in out, "recorded" in out) == (0, True, True)
     code, out = hqd(book, capsys, "lessons", "show", made["id"])
@@ -269,6 +273,41 @@ def test_a_proposal_is_a_branch_to_be_merged_and_nothing_is_in_force_before(
     assert book.git("branch", "--list", "hqd/lesson-*") == ""
     assert book.git("status", "--porcelain", "lessons") == ""
     assert told(book, capsys, "check")["ok"] is True
+
+
+def test_what_history_cannot_measure_is_no_ok_not_proposed_by_itself_and_accepted_with_a_word(
+    book: Headquarters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, out = hqd(book, capsys, "lessons", "new", "--from", "promise")
+    marks = {line.split()[1] for line in out.splitlines() if "--kind" in line}
+    assert (code, marks) == (0, {"-"})
+    (name,) = [each["id"] for each in told(book, capsys, "lessons", "list")["lessons"]]
+    tried = told(book, capsys, "lessons", "propose", "--ready", name)
+    assert tried["proposed"] == []
+    assert [each["id"] for each in tried["refused"]] == [name]
+    assert "not to be let in: it fires on no labelled output" in tried["refused"][0]["why"]
+    assert book.git("branch", "--list", "hqd/lesson-*") == ""
+    assert hqd(book, capsys, "lessons", "propose", name)[0] == 0  # a person asks for it
+    code, out = hqd(book, capsys, "lessons", "accept", name)
+    assert code == 0
+    assert "not measured yet: 0 of 4" in out
+    assert "in shadow it is recorded, and stops nothing" in out
+
+
+def test_a_proposal_that_became_red_meanwhile_is_not_accepted_and_leaves_no_trace(
+    book: Headquarters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = told(book, capsys, "lessons", "new", "--from", "promise", "--topic", "promises")
+    assert hqd(book, capsys, "lessons", "propose", made["id"])[0] == 0
+    must = GateSpec(name="g", kind="must_include", params={"values": ["money back"]})
+    put(book, topic="promises", gate=must)
+    tip, before = book.git("rev-parse", "main"), (book.root / made["path"]).read_bytes()
+    assert main(["--hq", str(book.root), "lessons", "accept", made["id"]]) == 1
+    said = capsys.readouterr().err
+    assert f"{made['id']} is not let in, its check is red: contradicts L-0001" in said
+    assert f"hqd lessons decline {made['id']}" in said
+    assert (book.git("rev-parse", "main"), (book.root / made["path"]).read_bytes()) == (tip, before)
+    assert book.git("branch", "--list", "hqd/lesson-*") != ""
 
 
 def test_a_red_lesson_is_not_proposed_and_a_declined_one_is_kept_as_retired(
