@@ -52,10 +52,23 @@ class EnvironmentSecrets:
             return None
 
     def _from_environment(self, name: str) -> str | None:
-        variable = "HQD_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
-        return self._env.get(variable) or self._env.get(_ALIASES.get(name, ""))
+        return self._env.get(_variable(name)) or self._env.get(_ALIASES.get(name, ""))
 
 
 def reference(text: str) -> str | None:
     """The NAME of `secret:NAME`; None for text that is no reference."""
     return text[len(_PREFIX) :] if text.startswith(_PREFIX) else None
+
+
+def variable_of(name: str) -> str:
+    """The environment variable in which people keep `secret:NAME`."""
+    return _ALIASES.get(name) or _variable(name)
+
+
+def _variable(name: str) -> str:
+    return "HQD_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
+
+
+def where_to_put(name: str) -> str:
+    """What to do about a `secret:NAME` that is missing."""
+    return f"put it into $CREDENTIALS_DIRECTORY/{name} or {variable_of(name)}"

@@ -9,7 +9,7 @@ from typing import Any
 
 from hqd.adapters.forges.reviews import NoForge, ServerForge
 from hqd.adapters.local_forge import LocalForge
-from hqd.adapters.secrets import EnvironmentSecrets, reference
+from hqd.adapters.secrets import EnvironmentSecrets, reference, where_to_put
 from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
 from hqd.errors import ForgeRefused, ForgeUnavailable, Misconfigured, RemoteRefused, RemoteUnavailable
 from hqd.model.settings import Forge as ForgeSettings
@@ -107,7 +107,8 @@ class Forges:
     def _credentials(self, settings: ForgeSettings, repo: str) -> tuple[Token, dict[str, Any]]:
         name = reference(settings.token or "")
         if settings.app_id is None:
-            return (lambda: self._found.get(name) if name is not None else None), {}
+            hint = {"where": where_to_put(name)} if name is not None else {}
+            return (lambda: self._found.get(name) if name is not None else None), hint
         from hqd.adapters.forges.github_app import AppTokens
 
         key = reference(settings.app_key or "")

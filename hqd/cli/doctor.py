@@ -21,7 +21,7 @@ from hqd.adapters.git import Git, GitFailed
 from hqd.adapters.instance import daemon_alive
 from hqd.adapters.ledger.index_lock import owner_is_hqd
 from hqd.adapters.repository import GitRepository
-from hqd.adapters.secrets import EnvironmentSecrets, reference
+from hqd.adapters.secrets import EnvironmentSecrets, reference, variable_of, where_to_put
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.check import summary
@@ -343,16 +343,9 @@ def _credentials(settings: Settings, found: EnvironmentSecrets) -> Iterator[Chec
     ]
     for name in sorted({secret for value in values if (secret := reference(value)) is not None}):
         if found.get(name) is None:
-            remedy = f"put it into $CREDENTIALS_DIRECTORY/{name} or {variable_of(name)}"
-            yield Check(f"secret {name}", FAIL, "missing", remedy)
+            yield Check(f"secret {name}", FAIL, "missing", where_to_put(name))
         else:
             yield Check(f"secret {name}", OK, "present")
-
-
-def variable_of(name: str) -> str:
-    """The environment variable in which `secret:NAME` may stand."""
-    aliases = {"anthropic_api_key": "ANTHROPIC_API_KEY"}
-    return aliases.get(name) or "HQD_SECRET_" + re.sub(r"[^A-Za-z0-9]", "_", name).upper()
 
 
 def asked(call: Call, root: Path, settings: Settings, found: EnvironmentSecrets) -> Iterator[Check]:

@@ -21,8 +21,11 @@ import pytest
 
 from hqd.adapters.forges.http import ForgeHttp, Patience
 from hqd.adapters.forges.verdict import fault_of, limit_wait, said
+from hqd.adapters.secrets import EnvironmentSecrets
+from hqd.bootstrap.forge import Forges
 from hqd.errors import ForgeRefused, ForgeUnavailable
 from hqd.model.review import ReviewRequest
+from hqd.model.settings import Settings
 from hqd.testing.forge_server import TOKEN
 from tests.forge_scene import QUICK, Scene, scene, template
 
@@ -485,3 +488,17 @@ def test_a_304_that_nobody_asked_for_is_trouble_not_data(at: Scene, client: Call
     at.server.fail(path=PULLS, times=3, status=304)
     with pytest.raises(ForgeUnavailable, match="was not asked"):
         client().get(PULLS)
+
+
+@pytest.mark.parametrize("kind", ["github", "gitlab", "gitea"])
+def test_a_token_that_is_missing_is_asked_for_by_the_name_of_its_own_variable(kind: str) -> None:
+    forge = {"kind": kind, "repo": "acme/hq", "token": "secret:acme-bot", "api_url": "https://127.0.0.1:9/api"}
+    settings = Settings.model_validate({"format": 1, "forge": forge})
+    forges = Forges(lambda: settings, EnvironmentSecrets({}), threading.Event())
+    try:
+        server, _token = forges.server(settings.forge, "acme/hq")
+        with pytest.raises(ForgeRefused, match="no token") as refused:
+            server.review(1)
+    finally:
+        forges.close()
+    assert refused.value.remedy == "put it into $CREDENTIALS_DIRECTORY/acme-bot or HQD_SECRET_ACME_BOT"

@@ -78,7 +78,8 @@ class ForgeHttp:
     """One repository's server. `api`: the address of its API; `header`: name of the token's header and what precedes.
 
     `token` is asked before each request, so that a renewed credential counts at once. `pause(seconds)` waits and says
-    whether hqd is stopping meanwhile. Safe to use from several threads.
+    whether hqd is stopping meanwhile. `where`: what a person does about a token that is missing. Safe to use from
+    several threads.
     """
 
     def __init__(
@@ -95,9 +96,10 @@ class ForgeHttp:
         clock: Callable[[], float] = time.monotonic,
         pause: Callable[[float], bool] = _sleep,
         kept: int = 2000,
+        where: str = "put it where [forge] `token` says",
     ) -> None:
         self._base = _checked(api)
-        self._token, self._header = token, header
+        self._token, self._where, self._header = token, where, header
         self._headers = {"Accept": "application/json", "User-Agent": "hqd", **(headers or {})}
         self._patience = patience or Patience()
         self._proxy, self._ca_file = proxy, ca_file
@@ -269,10 +271,7 @@ class ForgeHttp:
     def _secret(self) -> str:
         token = (self._token() or "").strip()
         if not token:
-            raise ForgeRefused(
-                "credentials", "there is no token for the forge",
-                remedy="put it where [forge] `token` says: a systemd credential, or HQD_SECRET_NAME",
-            )  # fmt: skip
+            raise ForgeRefused("credentials", "there is no token for the forge", remedy=self._where)
         if not (token.isascii() and token.isprintable()):
             raise ForgeRefused("credentials", "the token for the forge holds characters that no token has")
         return token
