@@ -11,6 +11,7 @@ from hqd.daemon.loop import Loop
 from hqd.model.failure import ParkReason
 from hqd.model.lesson import Lesson, LessonStatus
 from tests.daemon.headquarters import REVIEWED, SETTINGS, Headquarters, make, only, settle
+from tests.daemon.test_decisions import LAX, PICKED, SETTLES
 
 BAD, GOOD = "Get your money back at once, dear people.", "Write to us, dear people, and we will see."
 
@@ -118,6 +119,31 @@ gates = [{ kind = "must_not_include", values = ["TODO"] }]
         found = {each.class_: each for each in lessons(loop).values()}
         assert set(found) == {"repeated_finding", "ladder_exhausted"}
         assert found["ladder_exhausted"].evidence[0].blob is not None
+
+
+def test_what_a_decision_stopped_on_many_tasks_is_recorded_as_no_lesson(tmp_path: Path) -> None:
+    hq = make(tmp_path, settings=PICKED, general=LAX)
+    hq.answers(
+        {"answer": SETTLES, "match": "three"},
+        {"answer": "It is 300 feet long.", "match": "four"},
+        {"answer": "It is 20 feet long.", "match": "five"},
+        {"answer": "Short.", "match": "six"},
+    )
+    hq.commit()
+    with hq.daemon() as loop:
+        hq.drop("three.md")
+        settle(loop)
+        for name in ("four", "five"):
+            hq.drop(f"{name}.md")
+            settle(loop)
+        failed = {
+            name for task in loop.live.tasks.values() for each in task.cursor.trials["work"] for name in each.failed
+        }
+        assert [name.partition(":")[0] for name in failed] == ["decision"]
+        assert lessons(loop) == {}
+        hq.drop("six.md")  # another gate at the same step teaches as ever
+        settle(loop)
+        assert [each.class_ for each in lessons(loop).values()] == ["ladder_exhausted"]
 
 
 def test_a_revert_of_landed_work_is_recorded(hq: Headquarters) -> None:
