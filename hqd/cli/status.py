@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -17,11 +18,11 @@ from hqd.cli.waiting import waits_for
 from hqd.codec import layout
 from hqd.core.decide import place_of
 from hqd.core.flow import next_move
-from hqd.core.moves import ClaimStep
+from hqd.core.moves import ClaimStep, Wait
 from hqd.errors import EXIT_OK, HqdError
 from hqd.model.board import Board, Task
 from hqd.model.names import branch, slug_of
-from hqd.model.problem import Problem
+from hqd.model.problem import Problem, ProblemLevel
 from hqd.model.record import Cursor, Hold
 from hqd.model.task import State, TaskDocument
 
@@ -160,6 +161,8 @@ def held_tasks(hold: Hold, board: Board) -> list[str]:
             rules, playbook, step = place_of(task, move, board, moment)
             held = holds_on(board, task, rules, playbook, step, move.agent or step.agent)
             found += [task.id] if any(each.name == hold.name for each in held) else []
+        elif isinstance(move, Wait) and move.until == "hold" and move.missing == hold.missing:
+            found.append(task.id)  # it has nothing to begin on before the hold's repository was fetched once
     return found
 
 
@@ -235,9 +238,21 @@ def _holds(board: Board, moment: datetime) -> None:
     terminal.rows(("HOLD", "REASON", "AGE", "TASKS", "WHAT IS MISSING"), body, indent=2)
 
 
-def _problems(found: tuple[Problem, ...]) -> None:
+def _problems(each: tuple[Problem, ...]) -> None:
+    found = said_once(each)
     if found:
         terminal.say()
         terminal.title(f"to mend ({len(found)})")
         for problem in found:
             terminal.say(f"  {problem}")
+
+
+def said_once(found: Iterable[Problem]) -> tuple[Problem, ...]:
+    """Warnings of one file that differ in their key alone, as one that names all keys; the rest as it is."""
+    once: dict[tuple[object, ...], Problem] = {}
+    for place, problem in enumerate(found):
+        alike = problem.level is ProblemLevel.WARNING and problem.key
+        key = (problem.path, problem.message, problem.remedy) if alike else (place,)
+        first = once.get(key)
+        once[key] = problem if first is None else replace(first, key=f"{first.key}, {problem.key}")
+    return tuple(once.values())
