@@ -137,7 +137,7 @@ def test_what_a_decision_stopped_on_many_tasks_is_recorded_as_no_lesson(tmp_path
             hq.drop(f"{name}.md")
             settle(loop)
         failed = {
-            name for task in loop.live.tasks.values() for each in task.cursor.trials["work"] for name in each.failed
+            name for task in loop.live.tasks.values() for trial in task.cursor.trials["work"] for name in trial.failed
         }
         assert [name.partition(":")[0] for name in failed] == ["decision"]
         assert lessons(loop) == {}
@@ -214,7 +214,7 @@ def test_a_corrected_recording_is_proposed_by_itself_and_its_merge_puts_it_in_sh
         assert "green on 1 of 1 corrections" in said
         assert "Gates tried before this one was chosen:" in said
         assert lesson.gate is None
-        assert loop.parts.rulebook.current.lessons == ()
+        assert not loop.parts.rulebook.current.lessons
         hq.git("merge", "-q", "--no-edit", branch)
         in_review(hq, loop, "two")
         assert [each.status.value for each in loop.parts.rulebook.current.lessons] == ["shadow"]
