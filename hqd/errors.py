@@ -18,6 +18,16 @@ EXIT_TEMPORARY = 75
 EXIT_CONFIG = 78
 
 
+def joined(message: str, remedy: str, by: str = "; ") -> str:
+    """What is wrong and what to do about it, in one; others' words may end in a full stop, which goes before `by`."""
+    return f"{unstopped(message)}{by}{remedy}" if remedy else message
+
+
+def unstopped(text: str) -> str:
+    """The text without the full stop at its end; three of them are no full stop."""
+    return text if text.endswith("..") else text.removesuffix(".")
+
+
 class HqdError(Exception):
     """Base of all errors that hqd raises on purpose. `remedy` is one line for the person who reads it."""
 

@@ -30,7 +30,7 @@ from hqd.cli.doctor_origin import origin_found
 from hqd.cli.edits import FolderReader, edits
 from hqd.cli.faults import check
 from hqd.cli.reading import View
-from hqd.errors import EXIT_FAILURE, EXIT_OK, HqdError
+from hqd.errors import EXIT_FAILURE, EXIT_OK, HqdError, joined
 from hqd.model.attempt import Question
 from hqd.model.problem import one_line
 from hqd.model.settings import AgentSettings, Settings
@@ -69,7 +69,7 @@ def doctor(call: Call, *, ask_agents: bool, as_json: bool) -> int:
 
 
 def _told(each: Check) -> str:
-    return each.found + (f"; {each.remedy}" if each.remedy and each.level != OK else "")
+    return joined(each.found, each.remedy if each.level != OK else "")
 
 
 def examine(call: Call, *, ask_agents: bool) -> Iterator[Check]:

@@ -10,6 +10,7 @@ from enum import StrEnum
 
 from hqd.core.moves import ClaimStep, GoTo, Move, Park
 from hqd.core.program import is_once
+from hqd.errors import unstopped
 from hqd.model.board import Rules, Task
 from hqd.model.duration import seconds
 from hqd.model.failure import HOLD_FAILURES, Failure, ParkReason
@@ -195,7 +196,7 @@ def _beyond(rungs: tuple[Rung, ...], place: int, used: int, *, others: bool) -> 
 
 
 def _stuck(cursor: Cursor, step: Step) -> Park:
-    why = f": {_line(cursor.findings[0].text)}" if cursor.findings else ""
+    why = f": {unstopped(_line(cursor.findings[0].text))}" if cursor.findings else ""
     return Park(
         ParkReason.NO_PROGRESS,
         f"step {step.name}: {SAME_FINGERPRINT} attempts gave the same output with the same failing gates{why};"

@@ -26,7 +26,7 @@ from hqd.daemon.origin_line import Fault, Line
 from hqd.daemon.replay import Replay, Unfit
 from hqd.daemon.spool import Reply
 from hqd.daemon.words import Seen, Speaker
-from hqd.errors import Conflict, Expected, PathsInUse, RepositoryBusy, StaleHead
+from hqd.errors import Conflict, Expected, PathsInUse, RepositoryBusy, StaleHead, joined
 from hqd.model.change import Transition
 from hqd.model.record import Event, Hold, Person, Via
 from hqd.ports import Branches, History
@@ -336,7 +336,7 @@ class Origin:
         fault, before = self._line.news.fault, self._fault
         if fault is not None and (before is None or before.kind != fault.kind):
             goes_on = "nothing is claimed until it is back" if self._shared() else "work goes on"
-            self._note(f"origin: {fault.message}; {goes_on}")
+            self._note(joined(f"origin: {fault.message}", goes_on))
         elif fault is None and before is not None:
             self._note("origin is there again")
         self._fault = fault
@@ -395,4 +395,4 @@ def _advice(fault: Fault, url: str) -> str:
             f"{url} refuses pushes to main ({fault.message}): let hqd push to it, or keep the HQ in a repository of its"
             " own with an unprotected main, and the work in [repos.NAME]"
         )
-    return fault.message + (f": {fault.remedy}" if fault.remedy else "")
+    return joined(fault.message, fault.remedy, ": ")

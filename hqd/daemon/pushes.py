@@ -25,7 +25,7 @@ from hqd.daemon.pushing import push_merge
 from hqd.daemon.spool import Reply
 from hqd.daemon.updating import together
 from hqd.daemon.workshop import Workshop
-from hqd.errors import Expected, HqdError, MainMoved, RemoteRefused, Temporary
+from hqd.errors import Expected, HqdError, MainMoved, RemoteRefused, Temporary, joined
 from hqd.model.attempt import Report
 from hqd.model.board import Task
 from hqd.model.failure import Failure, ParkReason
@@ -248,6 +248,6 @@ def _send_back(draft: Draft, task: Task, report: Report, now: datetime) -> None:
 
 
 def _push_hold(repo: str, fault: RemoteRefused, now: datetime) -> Hold:
-    missing = f"repository {repo}: {fault.message}" + (f"; {fault.remedy}" if fault.remedy else "")
+    missing = joined(f"repository {repo}: {fault.message}", fault.remedy)
     name, on = push_hold_name(repo), f"push:{repo}"
     return Hold(name=name, on=on, reason=fault.cause, since=now, missing=missing, probe=now + PROBE)

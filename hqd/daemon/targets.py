@@ -24,7 +24,7 @@ from hqd.daemon.places import Places
 from hqd.daemon.pushes import Pushes
 from hqd.daemon.pushing import show
 from hqd.daemon.rulebook import Rulebook
-from hqd.errors import Expected, HqdError, MainMoved, Temporary
+from hqd.errors import Expected, HqdError, MainMoved, Temporary, joined
 from hqd.model.board import Task
 from hqd.model.duration import seconds
 from hqd.model.failure import Failure, Outcome
@@ -242,7 +242,7 @@ class Targets:
         elif there is None and known.wanted and _held(known):
             fault = known.fault
             cause = getattr(fault, "cause", "down")
-            missing = f"repository {repo}: {fault.message}" + (f"; {fault.remedy}" if fault.remedy else "")
+            missing = joined(f"repository {repo}: {fault.message}", fault.remedy)
             draft.hold(Hold(name=name, on=hold_on(repo), reason=str(cause), since=now, missing=missing), now)
 
     def _probed(self, each: Written, now: datetime) -> None:

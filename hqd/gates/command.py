@@ -11,7 +11,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from hqd.errors import Expected
+from hqd.errors import Expected, joined
 from hqd.gates import patterns
 from hqd.gates.kind import CannotJudge, Cost, GateKind, Params, Scope, Verdict, View, shorten
 from hqd.model.duration import Duration, seconds
@@ -82,7 +82,7 @@ def _run(programs: Programs, params: Command, view: View, cwd: Path, output: Pat
     try:
         ran = programs.run(params.argv, cwd, env, limit, view.subject.stop)
     except Expected as error:
-        raise CannotJudge(f"{error.message}{f'; {error.remedy}' if error.remedy else ''}") from None
+        raise CannotJudge(joined(error.message, error.remedy)) from None
     if ran.stopped:
         raise CannotJudge(f"`{_spoken(params)}` was stopped")
     if ran.timed_out:

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from hqd.errors import joined
+
 Place = tuple[str | int, ...]
 """A key's path inside a file, as written: `("steps", 2, "gates", 0, "min")`."""
 
@@ -42,7 +44,7 @@ class Problem:
     def text(self) -> str:
         """Message and remedy in one line, without the place."""
         level = {ProblemLevel.WARNING: "warning: ", ProblemLevel.NOT_IN_FORCE: "not in force yet: "}.get(self.level, "")
-        return one_line(level + self.message + (f"; {self.remedy}" if self.remedy else ""))
+        return one_line(level + joined(self.message, self.remedy))
 
     @property
     def stops(self) -> bool:

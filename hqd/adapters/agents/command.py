@@ -22,7 +22,7 @@ from hqd.adapters.agents.prices import priced
 from hqd.adapters.environment import passing
 from hqd.adapters.secrets import reference
 from hqd.core.secret_scan import mask, mask_bytes
-from hqd.errors import EXIT_TEMPORARY
+from hqd.errors import EXIT_TEMPORARY, joined
 from hqd.model.attempt import Answer, Question
 from hqd.model.failure import Failure
 from hqd.model.settings import AgentSettings, Price
@@ -69,7 +69,7 @@ class CommandAgent:
             try:
                 result = self._run(call, question, stop, progress)
             except process.CannotStart as error:
-                message = mask(f"{error.message}{': ' + error.remedy if error.remedy else ''}", call.secrets)
+                message = mask(joined(error.message, error.remedy, ": "), call.secrets)
                 return Answer(text="", raw=b"", failure=Failure.PROVIDER, message=message)
             written = _read_output(call.output, question.max_bytes)
         parsed = _judged(result, _parsed(call.parser, result, written), question)

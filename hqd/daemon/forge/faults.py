@@ -12,6 +12,7 @@ from hqd.errors import (
     Misconfigured,
     RemoteRefused,
     RemoteUnavailable,
+    joined,
 )
 from hqd.model.failure import Failure, Outcome
 
@@ -35,7 +36,7 @@ class Meaning:
 
 def meaning(fault: HqdError) -> Meaning:
     """Of a fault that kept a review from being opened or landed."""
-    said = f"{fault.message}; {fault.remedy}" if fault.remedy else fault.message
+    said = joined(fault.message, fault.remedy)
     if isinstance(fault, ForgeUnavailable):
         return Meaning(Outcome.REFUSED, Failure.PROVIDER, said, fault.wait)
     if isinstance(fault, RemoteUnavailable):

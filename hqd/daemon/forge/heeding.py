@@ -13,7 +13,7 @@ from hqd.core.secret_scan import scan
 from hqd.daemon import landings, words
 from hqd.daemon.draft import Draft
 from hqd.daemon.words import Speaker
-from hqd.errors import HqdError, Usage
+from hqd.errors import HqdError, Usage, joined, unstopped
 from hqd.model.board import Board, Task
 from hqd.model.duration import seconds
 from hqd.model.failure import Outcome, ParkReason
@@ -97,7 +97,7 @@ def _ordered(draft: Draft, task: Task, order: Ordered, now: datetime) -> str:
     try:
         return _word(draft, task, order, speaker, now)
     except HqdError as fault:
-        return f"{fault.message}." + (f" {fault.remedy}." if fault.remedy else "")
+        return joined(unstopped(fault.message), unstopped(fault.remedy), ". ") + "."
 
 
 def _word(draft: Draft, task: Task, order: Ordered, speaker: Speaker, now: datetime) -> str:
