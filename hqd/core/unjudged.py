@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from hqd.model.failure import Outcome
-from hqd.model.gate import GateResult, Level
+from hqd.model.gate import NOT_JUDGED, GateResult, Level
 from hqd.model.record import Event, EventKind
+
+_MOST = 400
 
 
 def unjudged(records: Iterable[Event]) -> tuple[tuple[str, GateResult], ...]:
@@ -28,5 +30,6 @@ def unjudged(records: Iterable[Event]) -> tuple[tuple[str, GateResult], ...]:
 
 
 def in_words(result: GateResult) -> str:
-    """`tests: not judged: already red before this attempt, …`: the first line of what it says."""
-    return f"{result.name}: {result.message.partition(chr(10))[0]}"
+    """`tests: already red before this attempt, …`, to stand under the heading "not judged": one line, bounded."""
+    said = " ".join(result.message.removeprefix(NOT_JUDGED).split())
+    return f"{result.name}: {said if len(said) <= _MOST else said[: _MOST - 1] + '…'}"

@@ -113,7 +113,7 @@ def test_work_that_a_gate_let_through_unjudged_says_so_in_words() -> None:
     assert "| `write` | `tests` | enforce | **not judged** | `not judged: already red" in body
     assert "| `write` | `shape` | enforce | skip |" in body
     assert [in_words(result) for _, result in unjudged(records)] == [
-        "tests: not judged: already red before this attempt, and red after it."
+        "tests: already red before this attempt, and red after it. Its last lines"
     ]
     assert unjudged((*records, WRITE)) == ()
     assert "ot judged" not in brief(story()).body
