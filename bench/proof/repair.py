@@ -34,6 +34,8 @@ NO_RULE = {
 """Constraints that no rule can mend, and why; fixed before the first run."""
 
 _FILL = "it is"
+_SINGULAR = re.compile(r"^(paragraph|bullet point|word|time|occurrence|sentence|placeholder|passage)(?=[ ,]|$)")
+"""One thing is counted as one; the rules know what is counted by its plural."""
 _QUOTED = re.compile(r'"([^"]*)"')
 _ANSWER = re.compile(r"# Your previous answer\n\n(.*)\n\n\n# What is wrong with it\n\n(.*)\n\nAnswer again,", re.DOTALL)
 _BULLET = re.compile(r"^([ \t]*)[-*+][ \t]+(?=\S)", re.MULTILINE)
@@ -88,7 +90,7 @@ def _without(text: str, spans: Sequence[tuple[int, int]], put: str = "") -> str:
 
 
 def _more(text: str, found: re.Match[str]) -> str:
-    what, count = found["what"], int(found["by"])
+    what, count = _SINGULAR.sub(r"\1s", found["what"]), int(found["by"])
     quoted = _QUOTED.search(what)
     if what.startswith("paragraphs"):
         return _more_paragraphs(text, count, "***" in what)
@@ -128,7 +130,7 @@ def _more_bullets(text: str, count: int) -> str:
 
 
 def _less(text: str, found: re.Match[str]) -> str:
-    what, count = found["what"], int(found["by"])
+    what, count = _SINGULAR.sub(r"\1s", found["what"]), int(found["by"])
     quoted = _QUOTED.search(what)
     if what.startswith("paragraphs"):
         breaks = list(_STARS.finditer(text) if "***" in what else re.finditer(r"\n[ \t]*\n", text))
@@ -201,8 +203,8 @@ def _sections(text: str, found: re.Match[str]) -> str:
 
 Edit = Callable[[str, re.Match[str]], str]
 RULES: tuple[tuple[str, Edit], ...] = (
-    (r"^- (?:\d+) (?P<what>[^\n]+?) found; at most \d+ are allowed \((?P<by>\d+) fewer\)", _less),
-    (r"^- (?:\d+) (?P<what>[^\n]+?) found; at least \d+ are asked for \((?P<by>\d+) more\)", _more),
+    (r"^- (?:\d+) (?P<what>[^\n]+?) found; at most \d+ (?:is|are) allowed \((?P<by>\d+) fewer\)", _less),
+    (r"^- (?:\d+) (?P<what>[^\n]+?) found; at least \d+ (?:is|are) asked for \((?P<by>\d+) more\)", _more),
     (r"Must not be in the text: (?P<list>[^\n]+?) \(line", _none_of),
     (r"Missing from the text: (?P<list>[^\n]+?)\. Use each", _each_missing),
     (
