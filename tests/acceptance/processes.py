@@ -202,7 +202,12 @@ def in_state(hq: Headquarters, slug: str, *states: str, seconds: float = 30.0, d
         return until(look, f"{slug} in {' or '.join(states)}", seconds)
     except AssertionError as late:
         said = daemon.output()[-3000:] if daemon is not None else ""
-        raise AssertionError(f"{late}; it is at {task_of(hq, slug)}\n{said}") from None
+        place = task_of(hq, slug)
+        why = ""
+        if place is not None:
+            last = hq.records(place[1])[-1]
+            why = f": {last.event.value}: {last.reason}: {last.missing or last.message}"
+        raise AssertionError(f"{late}; it is at {place}{why}\n{said}") from None
 
 
 def ended(hq: Headquarters) -> bool:
