@@ -284,7 +284,7 @@ def test_a_revoked_token_holds_the_forge_and_not_the_task(at: Forged) -> None:
     with at.hq.daemon() as loop:
         assert "the forge does not accept the token" in held(at, loop)
         at.hq.drop("plain.md")
-        settle(loop, lambda: len(loop.live.tasks) == 1)
+        settle(loop, lambda: bool(at.hq.folder("done")))
         at.server.token = "revoked"
         at.hq.ask(loop, "resume", name="forge")
         reviewed(at, loop)
