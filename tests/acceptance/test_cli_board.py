@@ -145,7 +145,8 @@ def test_log_reads_like_a_ledger_newest_first(hqd: CommandLine) -> None:
 def test_it_works_from_any_folder_of_the_hq_and_by_option_and_variable(hqd: CommandLine) -> None:
     inside, outside = hqd.root / "workspace/inbox", hqd.home
     board = hqd.ok("status", "--json", cwd=inside).json()
-    assert board == hqd.ok("--hq", str(hqd.root), "status", "--json", cwd=outside).json()
+    again = hqd.ok("--hq", str(hqd.root), "status", "--json", cwd=outside).json()
+    assert {**board, "at": None} == {**again, "at": None}  # asked in another second, perhaps
     assert hqd.ok("status", cwd=outside, HQD_HQ=str(hqd.root)).code == 0
     nowhere = hqd("status", cwd=outside)
     assert (nowhere.code, nowhere.out) == (78, "")
