@@ -20,7 +20,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
-from hqd.adapters.disposable import make_folder
+from hqd.adapters.disposable import make_folder, opened, remove
 from hqd.adapters.history import GitHistory
 from hqd.codec import layout
 from hqd.codec.record import UnreadableRecord, read_outputs
@@ -94,7 +94,7 @@ class SimilarIndex:
                 except sqlite3.OperationalError:
                     return ()  # locked for too long, or the disk is full or read-only: work goes on without it
                 except sqlite3.DatabaseError:
-                    self._remove()
+                    remove(self._file)
         return ()
 
     def _find(self, tree: Tree, playbook: str, step: str, query: str, most: int) -> tuple[Accepted, ...]:
@@ -151,32 +151,14 @@ class SimilarIndex:
     def _open(self) -> Iterator[sqlite3.Connection]:
         """The index, its tables there, in one transaction."""
         self._make_folder()
-        database = sqlite3.connect(self._file, timeout=30, isolation_level=None)
-        try:
-            database.execute("PRAGMA synchronous = OFF")  # disposable
-            database.execute("BEGIN IMMEDIATE")
-            version = database.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, SCHEMA):
-                raise sqlite3.DatabaseError("of another hqd")
-            if version == 0:
-                for statement in _TABLES.strip().split(";\n"):
-                    database.execute(statement)
-                database.execute(f"PRAGMA user_version = {SCHEMA}")
+        with opened(self._file, _TABLES, SCHEMA, timeout=30) as database:
             yield database
-            database.execute("COMMIT")
-        finally:
-            database.close()
 
     def _make_folder(self) -> None:
         try:
             make_folder(self._file.parent)
         except OSError as fault:
             raise sqlite3.OperationalError(str(fault)) from fault
-
-    def _remove(self) -> None:
-        for suffix in ("", "-journal", "-wal", "-shm"):
-            with contextlib.suppress(OSError):
-                self._file.with_name(self._file.name + suffix).unlink(missing_ok=True)
 
     def _follow(self, database: sqlite3.Connection, tree: Tree) -> None:
         """Brings the index in line with done/ of a tree; only days that have changed are read."""

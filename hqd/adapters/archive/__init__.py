@@ -18,7 +18,7 @@ from hqd.adapters.archive.line import LineCommit, changed_files, changes, told, 
 from hqd.adapters.archive.records import Claimed, Listing, Placed, events, heads, listing, place, redacted
 from hqd.adapters.archive.store import Store
 from hqd.adapters.archive.streams import Ahead, blobs, fields
-from hqd.adapters.disposable import make_folder
+from hqd.adapters.disposable import make_folder, remove
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.codec.record import read_record
@@ -65,7 +65,7 @@ class GitArchive:
         except sqlite3.OperationalError:
             raise  # the disk, not the index
         except sqlite3.DatabaseError:
-            store.remove(self._file)
+            remove(self._file)
             return read()
 
     def _past_of(self, tip: str) -> Past:
@@ -146,7 +146,7 @@ class GitArchive:
             except sqlite3.OperationalError:
                 found = stack.enter_context(store.opened(None))  # locked for too long, read-only, disk full
             except sqlite3.DatabaseError:
-                store.remove(self._file)
+                remove(self._file)
                 found = stack.enter_context(store.opened(self._file))
             except OSError:
                 found = stack.enter_context(store.opened(None))

@@ -16,6 +16,7 @@ from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
+from hqd.adapters import disposable
 from hqd.model.corpus import Case, Change, Label, PastEvent, Remark
 
 SCHEMA = 4
@@ -204,25 +205,5 @@ def opened(file: Path | None) -> Iterator[Store]:
 
     None: in memory, for once.
     """
-    database = sqlite3.connect(file or ":memory:", timeout=60, isolation_level=None)
-    try:
-        database.execute("PRAGMA synchronous = OFF")  # disposable
-        database.execute("PRAGMA cache_size = -65536")
-        database.execute("BEGIN IMMEDIATE")
-        version = database.execute("PRAGMA user_version").fetchone()[0]
-        if version not in (0, SCHEMA):
-            raise sqlite3.DatabaseError("of another hqd")
-        if version == 0:
-            for statement in _TABLES.strip().split(";\n"):
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {SCHEMA}")
+    with disposable.opened(file, _TABLES, SCHEMA, timeout=60, cache=65536) as database:
         yield Store(database)
-        database.execute("COMMIT")
-    finally:
-        database.close()
-
-
-def remove(file: Path) -> None:
-    for suffix in ("", "-journal", "-wal", "-shm"):
-        with contextlib.suppress(OSError):
-            file.with_name(file.name + suffix).unlink(missing_ok=True)
