@@ -7,17 +7,27 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hqd.adapters import process
+from hqd.adapters.written import written_to
 from hqd.model.program import Ran
+
+MAX_OUTPUT = 1_000_000
+"""Bytes that are kept of what a program prints, and of what it writes to its file."""
 
 
 class LocalPrograms:
     """Programs on this machine, in a session of their own, killed whole at the deadline."""
 
     def run(
-        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, stop: threading.Event | None
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        stop: threading.Event | None,
+        file: Path | None = None,
     ) -> Ran:
         """See `ports.Programs`. Raises process.CannotStart."""
-        ended = process.run(argv, env=env, timeout=timeout, cwd=cwd, stop=stop, max_stdout=1_000_000)
+        ended = process.run(argv, env=env, timeout=timeout, cwd=cwd, stop=stop, max_stdout=MAX_OUTPUT)
         return Ran(
             exit=ended.exit,
             stdout=ended.stdout,
@@ -25,4 +35,5 @@ class LocalPrograms:
             timed_out=ended.timed_out,
             stopped=ended.stopped,
             capped=ended.capped,
+            written=written_to(file, MAX_OUTPUT) if file is not None else None,
         )

@@ -19,6 +19,7 @@ from hqd.model.board import Board, Task
 from hqd.model.decision import Decision, Recorded
 from hqd.model.failure import Outcome, ParkReason
 from hqd.model.gate import GateResult, GateSpec, Level
+from hqd.model.playbook import Step, StepKind
 from hqd.model.problem import Problem, ProblemLevel, one_line
 from hqd.model.record import Cursor, Event, EventKind, Finding, Phase
 from hqd.model.task import State
@@ -152,8 +153,11 @@ def in_scope(decision: Recorded, playbook: str, tags: Collection[str]) -> bool:
     return playbook in decision.playbooks or bool(set(decision.tags) & set(tags))
 
 
-def checks_of(settled: Settled, task: Task, playbook: str, step: str) -> tuple[tuple[Filed, GateSpec], ...]:
-    """The gates that decisions put before a step's output. Not those of the task itself, nor what it may supersede."""
+def checks_of(settled: Settled, task: Task, playbook: str, step: Step) -> tuple[tuple[Filed, GateSpec], ...]:
+    """The gates that decisions put before a step's output: of every agent step, and of what else `steps` names.
+
+    Not those of the task itself, nor what it may supersede.
+    """
     excused = supersedes_of(task)
     return tuple(
         (each, gate_of(each.decision))
@@ -162,7 +166,7 @@ def checks_of(settled: Settled, task: Task, playbook: str, step: str) -> tuple[t
         and each.decision.task != task.id
         and each.decision.id not in excused
         and in_scope(each.decision, playbook, task.document.header.tags)
-        and (not each.decision.steps or step in each.decision.steps)
+        and (step.name in each.decision.steps if each.decision.steps else step.kind is StepKind.AGENT)
     )
 
 

@@ -132,10 +132,11 @@ def _program(found: Made, shop: Workshop, stop: threading.Event, progress: Progr
         wrong = _typed(found, shop, schema)
         if wrong is not None:
             return wrong
+        unusable = decided.take(found, shop)
+        if unusable is not None:
+            return report(found, shop, Outcome.FAILED, Failure.MALFORMED, unusable)
         progress("gates")
-        specs = (*_gates(job, job.step.gates), *_lessons(job))
-        ran = shop.gates(job.rules).run(specs, _subject(found, shop, copy, stop))
-        found.gates = (*found.gates, *ran)
+        _pass_gates(found, shop, copy, (*_gates(job, job.step.gates), *_lessons(job)), stop)
         return _judge(found, shop, stop)
 
 
@@ -237,13 +238,18 @@ def _examine(
     if breach is not None:
         return breach
     progress("gates")
-    settled = decided.checks(job, shop)
-    specs = (*_all_gates(job), *(gate for _filed, gate in settled))
-    ran = shop.gates(job.rules).run(specs, _subject(found, shop, copy, stop))
-    found.gates = (*found.gates, *decided.cite(ran, settled, shop))
+    _pass_gates(found, shop, copy, _all_gates(job), stop)
     if stop.is_set():
         return report(found, shop, Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
     return _judge(found, shop, stop, copy)
+
+
+def _pass_gates(found: Made, shop: Workshop, copy: Copy | None, specs: Sequence[Any], stop: threading.Event) -> None:
+    """The step's gates, and those of decisions in force; their verdicts come after those from before the step."""
+    settled = decided.checks(found.job, shop)
+    every = (*specs, *(gate for _filed, gate in settled))
+    ran = shop.gates(found.job.rules).run(every, _subject(found, shop, copy, stop))
+    found.gates = (*found.gates, *decided.cite(ran, settled, shop))
 
 
 def _deliver(found: Made, shop: Workshop, copy: Copy | None) -> Report | None:

@@ -12,6 +12,7 @@ from hqd.daemon.made import Made
 from hqd.daemon.workshop import Workshop
 from hqd.model.decision import Recorded
 from hqd.model.gate import GateResult, GateSpec, GateStatus
+from hqd.model.playbook import StepKind
 from hqd.ports import Gates
 
 _TOLD = 8
@@ -46,6 +47,8 @@ def _entries(found: Made) -> list[Entry]:
     entries = data_entries(answer.decisions) if answer is not None else []
     if found.typed:
         return entries + (data_entries(found.data.get("decisions")) if isinstance(found.data, dict) else [])
+    if found.job.step.kind is StepKind.RUN:
+        return entries  # a program prints what others wrote: what it settles itself, it says where nobody else writes
     return entries + read_section(found.text)
 
 
@@ -78,7 +81,7 @@ def _known(job: Job, shop: Workshop) -> frozenset[str]:
 def checks(job: Job, shop: Workshop) -> tuple[tuple[Filed, GateSpec], ...]:
     """The gates of decisions in force at the job's snapshot. One that cannot run stops nobody: `status` names it."""
     settled = shop.context.decisions.of(shop.history.tree(job.snapshot))
-    found = checks_of(settled, job.task, job.playbook.name, job.step.name)
+    found = checks_of(settled, job.task, job.playbook.name, job.step)
     gates = shop.gates(job.rules)
     return tuple((each, gate) for each, gate in found if not gates.check(gate))
 

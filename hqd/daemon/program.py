@@ -1,12 +1,18 @@
-"""Starts the program of a `run` step and says how it ended, as an answer. Runs in a worker thread."""
+"""Starts the program of a `run` step and says how it ended, as an answer. Runs in a worker thread.
+
+What it prints is its output. It may say more, or otherwise, in the file named by HQD_OUTPUT, as command agents do; how
+it ended goes before what it says.
+"""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from hqd.codec.own_words import own_words
 from hqd.core.expressions import compile_text
 from hqd.core.program import key_of
 from hqd.daemon.gather import MissingContext
@@ -29,14 +35,17 @@ def act(job: Job, shop: Workshop, cwd: Path, known: Mapping[str, Any], stop: thr
     program = job.step.run
     assert program is not None  # noqa: S101 - only run steps come here
     argv = [compile_text(word).render(known) for word in program.argv]
-    env = {**shop.environment, **_environment(program, shop, known), **_own(job)}
+    file = shop.scratch / f"{job.task.id}-{job.nonce}.json"
+    env = {**shop.environment, **_environment(program, shop, known), **_own(job), "HQD_OUTPUT": str(file)}
     if any("\0" in text for text in (*argv, *env.values())):
         return _failed(Failure.AGENT_ERROR, "an argument or variable holds a NUL character, which no program can take")
     timeout = min(job.timeout, seconds(program.timeout))
     try:
-        ran = shop.programs.run(argv, cwd, env, timeout, stop)
+        ran = shop.programs.run(argv, cwd, env, timeout, stop, file)
     except Expected as fault:
         return _failed(Failure.AGENT_ERROR, fault.message)
+    finally:
+        file.unlink(missing_ok=True)
     return _answer(ran, argv[0], timeout)
 
 
@@ -66,7 +75,24 @@ def _answer(ran: Ran, name: str, timeout: float) -> Answer:
     text = ran.stdout.decode("utf-8", "replace").rstrip("\n") + ("\n[… more was printed]" if ran.capped else "")
     raw = ran.stdout + (b"\n--- stderr ---\n" + ran.stderr if ran.stderr else b"")
     failure, message = _verdict(ran, name, timeout)
-    return Answer(text=text, raw=raw, failure=failure, message=message, stop=str(ran.exit))
+    said = Answer(text=text, raw=raw, failure=failure, message=message, stop=str(ran.exit))
+    return _with_own_words(said, ran.written) if ran.written else said
+
+
+def _with_own_words(answer: Answer, written: bytes) -> Answer:
+    words = own_words(written)
+    return replace(
+        answer,
+        text=words.text if words.spoke else answer.text,
+        raw=answer.raw + b"\n--- HQD_OUTPUT ---\n" + written,
+        usage=words.usage,
+        model=words.model,
+        failure=answer.failure or words.failure,
+        message=answer.message or words.message,
+        needs_human=words.needs_human,
+        replan=words.replan,
+        decisions=words.decisions,
+    )
 
 
 def _verdict(ran: Ran, name: str, timeout: float) -> tuple[Failure | None, str]:

@@ -1,4 +1,4 @@
-"""How a program that a gate started has ended."""
+"""How a program that a gate or a `run` step started has ended."""
 
 from __future__ import annotations
 
@@ -7,7 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """`exit` is negative for a signal, as in `subprocess`. Output is what was kept of it; `capped`: there was more."""
+    """`exit` is negative for a signal, as in `subprocess`. Output is what was kept of it; `capped`: there was more.
+
+    `written`: what it wrote to the file that it was given; None: nothing.
+    """
 
     exit: int
     stdout: bytes
@@ -15,3 +18,4 @@ class Ran:
     timed_out: bool = False
     stopped: bool = False
     capped: bool = False
+    written: bytes | None = None

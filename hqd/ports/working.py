@@ -67,12 +67,21 @@ class Gates(Protocol):
 
 
 class Programs(Protocol):
-    """The door to processes other than git, as gates need it."""
+    """The door to processes other than git, as gates and `run` steps need it."""
 
     def run(
-        self, argv: Sequence[str], cwd: Path, env: Mapping[str, str], timeout: float, stop: threading.Event | None
+        self,
+        argv: Sequence[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        timeout: float,
+        stop: threading.Event | None,
+        file: Path | None = None,
     ) -> Ran:
-        """Runs a program to its end, `timeout` seconds at most, and leaves nothing of it running. Raises Expected."""
+        """Runs a program to its end, `timeout` seconds at most, and leaves nothing of it running. Raises Expected.
+
+        `file`: one that it may write; its content comes back.
+        """
 
 
 @dataclass(frozen=True, slots=True)

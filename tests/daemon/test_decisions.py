@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -90,6 +91,56 @@ def test_a_later_task_that_contradicts_a_decision_is_stopped_and_told_which_comm
     (accepted,) = hq.git("log", "--format=%(trailers:key=Hqd-Event,valueonly)", "-1", commit).split()
     assert accepted == "done"
     assert hq.clean() == ""
+
+
+MEASURES = """
+import json, os, pathlib, sys
+print("fetched: ## Decisions\\n\\n## Decisions\\n\\n- Whoever is quoted here decides nothing")
+said = {"decisions": [{"title": "Metres", "decision": "Lengths are in metres.", "topic": "units", "steps": ["measure"],
+                       "check": {"kind": "must_not_include", "values": sys.argv[1:]}}, "Nothing is measured twice."],
+        "usage": {"cost_usd": 0.25}}
+pathlib.Path(os.environ["HQD_OUTPUT"]).write_text(json.dumps(said))
+"""
+
+
+def test_a_program_settles_what_it_says_by_its_file_and_not_what_it_prints(hq: Headquarters) -> None:
+    """Its own word is kept with its output and cost; a decision that names a run step is held against its output."""
+    argv = f'["{sys.executable}", "bin/measure.py", "{{{{ task.slug }}}}", "fetched"]'
+    hq.write("playbooks/general.toml", f'name = "general"\n[[steps]]\nname = "measure"\nrun = {{ argv = {argv} }}\n')
+    hq.write("bin/measure.py", MEASURES)
+    hq.commit()
+    work(hq, "three.md")
+    three = task_of(hq, "three")
+    assert [(each.decision, each.task, each.step) for each in decisions(hq)] == [
+        ("Lengths are in metres.", three, "measure"), ("Nothing is measured twice.", three, "measure"),
+    ]  # fmt: skip
+    finished = next(record for record in hq.records(three) if record.outcome is not None)
+    assert hq.git("show", f"main:{finished.output}").startswith("fetched: ## Decisions")
+    assert finished.usage is not None
+    assert finished.usage.cost == 0.25
+    work(hq, "four.md")
+    stopped = hq.records(task_of(hq, "four"))[-2]
+    assert (stopped.failure, "Lengths are in metres" in stopped.findings[0].text) == (Failure.GATE, True)
+
+
+@pytest.mark.parametrize(
+    ("said", "reason", "told"),
+    [
+        ('{"decisions": [{"title": "X", "check": {"kind": "nothing_like_it"}}]}', "ladder_exhausted", "no gate kind"),
+        ('{"needs_human": "Which harbour?"}', "needs_human", "Which harbour?"),
+        ("[]", "ladder_exhausted", "HQD_OUTPUT does not hold a JSON object"),
+    ],
+)
+def test_what_a_program_says_by_its_file_is_heard_as_an_agents_word(
+    hq: Headquarters, said: str, reason: str, told: str
+) -> None:
+    argv = """['sh', '-c', 'printf %s "$SAID" > "$HQD_OUTPUT"']"""
+    step = f"run = {{ argv = {argv}, env = {{ SAID = {json.dumps(said)} }} }}"
+    hq.write("playbooks/general.toml", f'name = "general"\non_fail = ["human"]\n[[steps]]\nname = "act"\n{step}\n')
+    hq.commit()
+    work(hq, "three.md")
+    parked = hq.records(task_of(hq, "three"))[-1]
+    assert (parked.reason and parked.reason.value, told in (parked.missing or "")) == (reason, True), parked.missing
 
 
 def test_rejected_work_leaves_no_decision(hq: Headquarters) -> None:

@@ -25,6 +25,7 @@ ENV = {
     "PATH": os.environ["PATH"], "HOME": "/nowhere", "LANG": "C.UTF-8", "LC_TIME": "C", "SHELL": "/bin/sh",
     "EXTRA": "extra", "GITHUB_TOKEN": "forge", "CREDENTIALS_DIRECTORY": "/run/credentials/x", "NOTIFY_SOCKET": "/x",
     "HQD_SECRET_DB": "db-value-1234", "HQD_SECRET_GITHUB": "gh-value-1234", "GIT_DIR": "/elsewhere",
+    "SSH_AUTH_SOCK": "/run/agent", "GIT_SSH_COMMAND": "ssh -i key",
     "ANTHROPIC_API_KEY": "model-key-1234",
 }  # fmt: skip
 
@@ -48,14 +49,16 @@ def test_the_prompt_is_stdin_and_the_answer_stdout(tmp_path: Path) -> None:
 
 
 def test_the_environment_is_an_allow_list_plus_the_facts(tmp_path: Path) -> None:
-    settings = ask.command(pass_env=("EXTRA", "CREDENTIALS_DIRECTORY", "HQD_SECRET_*"), env={"OWN": "1"})
+    settings = ask.command(
+        pass_env=("EXTRA", "CREDENTIALS_DIRECTORY", "HQD_SECRET_*", "SSH_*", "GIT_SSH_COMMAND"), env={"OWN": "1"}
+    )
     seen = json.loads(run("!env", settings, cwd=tmp_path).text)
 
     assert {"PATH", "HOME", "LANG", "LC_TIME", "SHELL", "EXTRA", "OWN"} <= seen.keys()
     assert (seen["HQD_TASK"], seen["HQD_STEP"], seen["HQD_ATTEMPT"], seen["HQD_SLOT"]) == (ask.TASK, "write", "1", "3")
     assert seen["HQD_OUTPUT"]
     hidden = {"GITHUB_TOKEN", "CREDENTIALS_DIRECTORY", "NOTIFY_SOCKET", "HQD_SECRET_DB", "GIT_DIR", "ANTHROPIC_API_KEY"}
-    assert not hidden & seen.keys()
+    assert not (hidden | {"SSH_AUTH_SOCK", "GIT_SSH_COMMAND"}) & seen.keys()
 
 
 def test_a_secret_reaches_the_program_and_comes_back_masked_everywhere(tmp_path: Path) -> None:
@@ -115,6 +118,11 @@ def test_a_malformed_output_file_is_said_to_be_so(content: str) -> None:
 
     assert got.failure is Failure.MALFORMED
     assert "HQD_OUTPUT" in got.message
+
+
+def test_a_file_without_an_output_leaves_the_answer_to_stdout() -> None:
+    got = run('!say the answer\n!output {"decisions": [{"title": "Use UTC"}]}')
+    assert (got.text, got.decisions, got.failure) == ("the answer\n", ({"title": "Use UTC"},), None)
 
 
 def test_an_output_file_of_the_last_attempt_does_not_count(tmp_path: Path) -> None:

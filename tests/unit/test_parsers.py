@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from hqd.adapters.agents.parsers import classify, own_words, parse
+from hqd.adapters.agents.parsers import classify, parse
+from hqd.codec.own_words import own_words
 from hqd.model.failure import Failure
 
 USAGE = {
@@ -191,13 +192,13 @@ class TestTextAndJson:
     def test_hqds_own_object(self) -> None:
         value = {
             "output": {"score": 0.5},
-            "decisions": [{"title": "Use UTC"}, "no object"],
+            "decisions": [{"title": "Use UTC"}, "Prices are in crowns", 7],
             "usage": {"input_tokens": 10, "output_tokens": 20, "cost_usd": 0.5},
         }
 
         for parsed in (parse("json", json.dumps(value).encode(), 0), own_words(json.dumps(value).encode())):
             assert json.loads(parsed.text) == {"score": 0.5}
-            assert parsed.decisions == ({"title": "Use UTC"},)
+            assert parsed.decisions == ({"title": "Use UTC"}, {"decision": "Prices are in crowns"})
             assert (parsed.usage.in_, parsed.usage.out, parsed.usage.cost) == (10, 20, 0.5)
             assert parsed.failure is None
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from hqd.adapters.agents.parsers import one_line
+from hqd.codec.own_words import one_line
 from hqd.model.failure import Failure
 
 _SPENT = re.compile(r"credit balance|billing|spend(?:ing)? limit|usage limit|quota|payment", re.I)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import signal
-import stat
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -16,11 +14,12 @@ from pathlib import Path
 
 from hqd.adapters import process
 from hqd.adapters.agents import parsers
-from hqd.adapters.agents.parsers import Parsed
 from hqd.adapters.agents.presets import PRESETS, Preset
 from hqd.adapters.agents.prices import priced
 from hqd.adapters.environment import passing
 from hqd.adapters.secrets import reference
+from hqd.adapters.written import written_to
+from hqd.codec.own_words import Parsed, one_line, own_words
 from hqd.core.secret_scan import mask, mask_bytes
 from hqd.errors import EXIT_TEMPORARY, joined
 from hqd.model.attempt import Answer, Question
@@ -71,7 +70,7 @@ class CommandAgent:
             except process.CannotStart as error:
                 message = mask(joined(error.message, error.remedy, ": "), call.secrets)
                 return Answer(text="", raw=b"", failure=Failure.PROVIDER, message=message)
-            written = _read_output(call.output, question.max_bytes)
+            written = written_to(call.output, question.max_bytes)
         parsed = _judged(result, _parsed(call.parser, result, written), question)
         usage = priced(parsed.usage, parsed.model or question.settings.model, question.settings, self._prices)
         return _masked(replace(parsed, usage=usage), _raw(result, written), result, call.secrets, question)
@@ -90,7 +89,7 @@ class CommandAgent:
         def show(data: bytes) -> None:
             lines = data.decode("utf-8", "replace").strip().splitlines()
             if lines and call.parser == "text":
-                progress(mask(parsers.one_line(lines[-1], 120), call.secrets))
+                progress(mask(one_line(lines[-1], 120), call.secrets))
 
         return process.run(
             call.argv,
@@ -159,27 +158,14 @@ class CommandAgent:
         return tuple(sorted(secret))
 
 
-def _read_output(path: Path, limit: int) -> bytes | None:
-    """What stands in the file named by HQD_OUTPUT; None where it was not written. A link or a FIFO is not read."""
-    try:
-        handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        return None
-    try:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            return None
-        with os.fdopen(handle, "rb", closefd=False) as file:
-            return file.read(limit + 1)
-    finally:
-        os.close(handle)
-
-
 def _parsed(parser: str, result: process.Result, written: bytes | None) -> Parsed:
-    """The file wins over stdout; usage that only stdout tells is kept."""
+    """The file wins over stdout; what only stdout tells is kept: the answer itself, or usage."""
     said = parsers.parse(parser, result.stdout, result.exit)
     if not written:
         return said
-    words = parsers.own_words(written)
+    words = own_words(written)
+    if not words.spoke:
+        words = replace(words, text=said.text)
     if words.usage.tokens == 0 and words.usage.cost is None:
         words = replace(words, usage=said.usage)
     if said.failure is not None and words.failure is None:

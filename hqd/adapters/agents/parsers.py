@@ -9,28 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
+from hqd.codec.own_words import Parsed, dollars, from_object, integer, malformed, mapping, one_line, string
 from hqd.model.failure import Failure
 from hqd.model.record import Usage
-
-_MESSAGE = 500  # characters of a message for people
-
-
-@dataclass(frozen=True, slots=True)
-class Parsed:
-    """What a program said of its own run; `failure` None: it claims success."""
-
-    text: str = ""
-    usage: Usage = field(default_factory=Usage)
-    model: str | None = None
-    stop: str | None = None
-    failure: Failure | None = None
-    message: str = ""
-    needs_human: str | None = None
-    replan: str | None = None
-    decisions: tuple[Mapping[str, Any], ...] = ()
 
 
 def parse(parser: str, stdout: bytes, exit_code: int) -> Parsed:
@@ -39,17 +23,6 @@ def parse(parser: str, stdout: bytes, exit_code: int) -> Parsed:
     if parsed.failure is None and exit_code != 0:
         return replace(parsed, failure=Failure.AGENT_ERROR)
     return parsed
-
-
-def own_words(document: bytes) -> Parsed:
-    """The JSON object that a program wrote to the file named by HQD_OUTPUT; MALFORMED for anything else."""
-    try:
-        value = json.loads(document)
-    except (ValueError, RecursionError) as error:
-        return _malformed(f"the file named by HQD_OUTPUT is no JSON: {error}")
-    if not isinstance(value, dict):
-        return _malformed("the file named by HQD_OUTPUT does not hold a JSON object")
-    return _from_object(value)
 
 
 def classify(message: str, status: int | None = None) -> Failure:
@@ -61,12 +34,6 @@ def classify(message: str, status: int | None = None) -> Failure:
         if words.search(message):
             return failure
     return _by_status(status)
-
-
-def one_line(text: str, limit: int = _MESSAGE) -> str:
-    """The text on one line, cut with a mark."""
-    line = " ".join(text.split())
-    return line if len(line) <= limit else line[: limit - 1] + "…"
 
 
 _WORDS: tuple[tuple[re.Pattern[str], Failure], ...] = (
@@ -112,9 +79,9 @@ def _json(stdout: bytes, exit_code: int) -> Parsed:
     except (ValueError, RecursionError) as error:
         if exit_code != 0:
             return Parsed(text=stdout.decode("utf-8", "replace"))
-        return replace(_malformed(f"stdout is no JSON: {error}"), text=stdout.decode("utf-8", "replace"))
+        return replace(malformed(f"stdout is no JSON: {error}"), text=stdout.decode("utf-8", "replace"))
     if isinstance(value, dict) and value.keys() & {"output", "needs_human", "replan"}:
-        return _from_object(value)
+        return from_object(value)
     return Parsed(text=value if isinstance(value, str) else json.dumps(value, ensure_ascii=False))
 
 
@@ -125,16 +92,17 @@ def _claude(stdout: bytes, exit_code: int) -> Parsed:
         text = stdout.decode("utf-8", "replace")
         if exit_code != 0:
             return Parsed(text=text)
-        return replace(_malformed("claude printed no result object"), text=text)
+        return replace(malformed("claude printed no result object"), text=text)
     text = _claude_text(result)
     parsed = Parsed(
-        text=text, usage=_claude_usage(result), model=_claude_model(result), stop=_string(result.get("stop_reason"))
+        text=text, usage=_claude_usage(result), model=_claude_model(result), stop=string(result.get("stop_reason"))
     )
     if not result.get("is_error") and exit_code == 0:
         return parsed
     if parsed.stop == "refusal":
         return replace(parsed, failure=Failure.REFUSAL, message=one_line(text))
-    return replace(parsed, failure=classify(text, _int(result.get("api_error_status")) or None), message=one_line(text))
+    status = integer(result.get("api_error_status")) or None
+    return replace(parsed, failure=classify(text, status), message=one_line(text))
 
 
 def _claude_text(result: Mapping[str, Any]) -> str:
@@ -149,30 +117,30 @@ def _claude_text(result: Mapping[str, Any]) -> str:
 def _claude_usage(result: Mapping[str, Any]) -> Usage:
     """From `modelUsage`, which counts all models and also stands when a run was stopped; else from `usage`."""
     models: list[Mapping[str, Any]] = [
-        row for row in _mapping(result.get("modelUsage")).values() if isinstance(row, dict)
+        row for row in mapping(result.get("modelUsage")).values() if isinstance(row, dict)
     ]
     names = ("inputTokens", "outputTokens", "cacheReadInputTokens", "cacheCreationInputTokens")
     rows = models
     if not models:
-        rows = [_mapping(result.get("usage"))]
+        rows = [mapping(result.get("usage"))]
         names = ("input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
-    in_, out, cached, written = (sum(_int(row.get(name)) for row in rows) for name in names)
+    in_, out, cached, written = (sum(integer(row.get(name)) for row in rows) for name in names)
     return Usage(
         in_=in_,
         out=out,
         cached=cached,
         cache_write=written,
-        cost=_dollars(result.get("total_cost_usd")),
-        requests=_int(result.get("num_turns")),
+        cost=dollars(result.get("total_cost_usd")),
+        requests=integer(result.get("num_turns")),
     )
 
 
 def _claude_model(result: Mapping[str, Any]) -> str | None:
     """The model that wrote most; `claude-opus-4-8[1m]` names a window too, which is dropped."""
-    models = {name: row for name, row in _mapping(result.get("modelUsage")).items() if isinstance(row, dict)}
+    models = {name: row for name, row in mapping(result.get("modelUsage")).items() if isinstance(row, dict)}
     if not models:
         return None
-    return str(max(models, key=lambda name: _int(models[name].get("outputTokens")))).partition("[")[0]
+    return str(max(models, key=lambda name: integer(models[name].get("outputTokens")))).partition("[")[0]
 
 
 def _codex(stdout: bytes, exit_code: int) -> Parsed:
@@ -180,16 +148,16 @@ def _codex(stdout: bytes, exit_code: int) -> Parsed:
     text, message, failed, turns = "", "", False, 0
     usage = Usage()
     for row in _rows(stdout):
-        kind, item = row.get("type"), _mapping(row.get("item"))
+        kind, item = row.get("type"), mapping(row.get("item"))
         if kind == "item.completed" and item.get("type") == "agent_message":
             text = str(item.get("text", ""))
         elif kind == "turn.completed":
             turns += 1
-            usage = _codex_usage(usage, _mapping(row.get("usage")), turns)
+            usage = _codex_usage(usage, mapping(row.get("usage")), turns)
             failed = False
         elif kind in ("turn.failed", "error"):
             failed = True
-            message = str(_mapping(row.get("error")).get("message") or row.get("message") or message)
+            message = str(mapping(row.get("error")).get("message") or row.get("message") or message)
     parsed = Parsed(text=text, usage=usage)
     if failed or (exit_code != 0 and message):
         return replace(parsed, failure=classify(message), message=one_line(message))
@@ -198,41 +166,14 @@ def _codex(stdout: bytes, exit_code: int) -> Parsed:
 
 def _codex_usage(before: Usage, row: Mapping[str, Any], turns: int) -> Usage:
     """codex counts what came from the cache as input too; hqd does not."""
-    cached, written = _int(row.get("cached_input_tokens")), _int(row.get("cache_write_input_tokens"))
+    cached, written = integer(row.get("cached_input_tokens")), integer(row.get("cache_write_input_tokens"))
     return Usage(
-        in_=before.in_ + max(0, _int(row.get("input_tokens")) - cached - written),
-        out=before.out + _int(row.get("output_tokens")),
+        in_=before.in_ + max(0, integer(row.get("input_tokens")) - cached - written),
+        out=before.out + integer(row.get("output_tokens")),
         cached=before.cached + cached,
         cache_write=before.cache_write + written,
         requests=turns,
     )
-
-
-def _from_object(value: Mapping[str, Any]) -> Parsed:
-    output, usage = value.get("output"), _mapping(value.get("usage"))
-    decisions = value.get("decisions")
-    parsed = Parsed(
-        text=output if isinstance(output, str) else "" if output is None else json.dumps(output, ensure_ascii=False),
-        usage=Usage(
-            in_=_int(usage.get("input_tokens")),
-            out=_int(usage.get("output_tokens")),
-            cached=_int(usage.get("cached_tokens")),
-            cost=_dollars(usage.get("cost_usd")),
-        ),
-        model=_string(value.get("model")),
-        needs_human=_string(value.get("needs_human")),
-        replan=_string(value.get("replan")),
-        decisions=tuple(row for row in decisions if isinstance(row, dict)) if isinstance(decisions, list) else (),
-    )
-    if parsed.needs_human:
-        return replace(parsed, failure=Failure.NEEDS_HUMAN, message=one_line(parsed.needs_human))
-    if parsed.replan:
-        return replace(parsed, failure=Failure.REPLAN, message=one_line(parsed.replan))
-    return parsed
-
-
-def _malformed(message: str) -> Parsed:
-    return Parsed(failure=Failure.MALFORMED, message=one_line(message))
 
 
 def _rows(stdout: bytes) -> Iterator[dict[str, Any]]:
@@ -246,24 +187,6 @@ def _rows(stdout: bytes) -> Iterator[dict[str, Any]]:
             continue
         if isinstance(row, dict):
             yield row
-
-
-def _mapping(value: object) -> Mapping[str, Any]:
-    return value if isinstance(value, dict) else {}
-
-
-def _int(value: object) -> int:
-    return max(0, int(value)) if isinstance(value, int | float) and not isinstance(value, bool) and value < 1e15 else 0
-
-
-def _dollars(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e9:
-        return None
-    return float(value)
-
-
-def _string(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
 
 
 _PARSERS: Mapping[str, Callable[[bytes, int], Parsed]] = {

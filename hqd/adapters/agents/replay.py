@@ -18,11 +18,11 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from hqd.adapters.agents import parsers
 from hqd.adapters.agents.conjuncts import equalities
 from hqd.adapters.agents.prices import priced
 from hqd.adapters.agents.workdir import OutsideOfCopy, Workdir
 from hqd.codec import layout
+from hqd.codec.own_words import own_words
 from hqd.errors import ExpressionFault
 from hqd.model.attempt import Answer, Question
 from hqd.model.duration import seconds
@@ -159,7 +159,7 @@ def _delay(row: Row) -> float:
 
 def _answer(row: Row) -> Answer:
     text = next((row[key] for key in _TEXT_KEYS if row.get(key) is not None), "")
-    words = parsers.own_words(
+    words = own_words(
         json.dumps(
             {**{key: row.get(key) for key in ("needs_human", "replan", "decisions", "model")}, "output": text}
         ).encode()
