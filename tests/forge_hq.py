@@ -75,7 +75,7 @@ def forged(
     forge.add_user("tim", "write")
     with ForgeServer(forge, flavour) as server:
         playbook = ARTICLE.replace("LAND", land).replace("STYLE", style)
-        text = settings(server, {"github-enterprise": "github"}.get(flavour, flavour), **keys)
+        text = settings(server, {"github-enterprise": "github", "forgejo": "gitea"}.get(flavour, flavour), **keys)
         hq = make(root, text, article=playbook)
         hq.env["HQD_SECRET_FORGE"] = TOKEN
         hq.git("remote", "add", "origin", str(bare))

@@ -25,6 +25,7 @@ CONNECT: dict[str, Callable[..., Served]] = {
     "github-enterprise": github.connect,
     "gitlab": gitlab.connect,
     "gitea": gitea.connect,
+    "forgejo": gitea.connect,
 }
 QUICK = Patience(tries=3, total=10.0, connect=5.0, silence=2.0, answer=5.0, first_wait=0.01)
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from hqd.core.review_text import command, link, person, where
 from hqd.core.review_words import Heard, own_markers, to
 from hqd.model.record import ReviewState
+from hqd.model.review import ReviewItem
 
 MOST_LISTED = 60
 HEARD = "Heard. What was changed in it since is not: say it anew, in a comment of its own."
@@ -17,10 +18,20 @@ HEARD = "Heard. What was changed in it since is not: say it anew, in a comment o
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A comment of hqd's own; `marker` is what tells whether it is there."""
+    """A comment of hqd's own; `marker` is what tells whether it is there.
+
+    `thread`: where it belongs (`ReviewItem.thread`); `about`: what is added where it has to stand elsewhere.
+    """
 
     marker: str
     body: str
+    thread: str | None = None
+    about: str = ""
+
+    @property
+    def alone(self) -> str:
+        """Its text, where it stands beneath nothing."""
+        return f"{self.body}\n\n{self.about}" if self.about else self.body
 
 
 def replies(state: ReviewState, heard: Heard, orders: Mapping[str, str], why: Mapping[str, str]) -> tuple[Reply, ...]:
@@ -31,7 +42,7 @@ def replies(state: ReviewState, heard: Heard, orders: Mapping[str, str], why: Ma
 
 def _wanted(state: ReviewState, heard: Heard, orders: Mapping[str, str], why: Mapping[str, str]) -> Iterator[Reply]:
     if state.replies:
-        yield _answered(state.replies, heard)
+        yield from _answered(state.replies, heard)
     if state.replaced is not None and state.head == heard.review.head:
         text = f"The branch is at `{state.head[:12]}` now, by a person; it was at `{state.replaced[:12]}`."
         yield Reply(f"moved:{state.head[:12]}", f"{text} What was approved before does not count for it.")
@@ -50,20 +61,29 @@ def reminder(at: datetime) -> str:
     return f"reminder:{at:%Y%m%dT%H%M%S}"
 
 
-def _answered(answers: Mapping[str, str], heard: Heard) -> Reply:
-    """Names the commit that answers, and what it answers."""
-    commits = dict.fromkeys(answers.values())
+def _answered(answers: Mapping[str, str], heard: Heard) -> Iterator[Reply]:
+    """Names the commit that answers: beneath each thread, and once for all that has none, with what it answers."""
     items = {item.id: item for item in heard.items}
-    digest = hashlib.sha256(" ".join(sorted(answers)).encode()).hexdigest()[:8]
-    lines = [f"Answered in {', '.join(f'`{commit[:12]}`' for commit in commits)}:", ""]
-    for each in list(answers)[:MOST_LISTED]:
-        item = items.get(each)
-        if item is None:
-            lines.append(f"- {each}")
+    threads: dict[str | None, list[str]] = {}
+    for each in answers:
+        threads.setdefault(items[each].thread if each in items else None, []).append(each)
+    for thread, mine in threads.items():
+        commits = dict.fromkeys(answers[each] for each in mine)
+        digest = hashlib.sha256(" ".join(sorted(mine)).encode()).hexdigest()[:8]
+        marker = f"answers:{'-'.join(commit[:12] for commit in commits)}-{digest}"
+        text = f"Answered in {', '.join(commits)}"  # plain, so that forges make links of them
+        listed = "\n".join(f"- {_named(each, items.get(each))}" for each in mine[:MOST_LISTED])
+        if thread is None:
+            yield Reply(marker, f"{text}:\n\n{listed}")
         else:
-            said = f"{person(item.author.login)}{_code(where(item))}"
-            lines.append(f"- [{said}]({link(item)})" if item.url else f"- {said}")
-    return Reply(f"answers:{'-'.join(commit[:12] for commit in commits)}-{digest}", "\n".join(lines))
+            yield Reply(marker, f"{text}.", thread, listed)
+
+
+def _named(identity: str, item: ReviewItem | None) -> str:
+    if item is None:
+        return identity
+    said = f"{person(item.author.login)}{_code(where(item))}"
+    return f"[{said}]({link(item)})" if item.url else said
 
 
 def _code(text: str) -> str:

@@ -116,6 +116,7 @@ class ReviewItem(Value):
     line: int | None = None  # of the new file; of the old one where the line was removed
     commit: str | None = None  # what was looked at
     reply_to: str | None = None  # id of the item that it answers
+    thread: str | None = None  # where `reply` puts an answer beneath it; None: the forge takes none there
     resolved: bool = False  # a person has marked the thread as settled; GitHub's REST does not tell
     url: str = ""
 

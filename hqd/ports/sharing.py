@@ -147,6 +147,9 @@ class RemoteForge(Protocol):
     def comment(self, number: int, marker: str, body: str) -> str:
         """The id of the one comment of hqd's own that bears `marker`: edited if it is there and differs, else added."""
 
+    def reply(self, number: int, thread: str, marker: str, body: str) -> str:
+        """The id of hqd's own answer with `marker` beneath what people said: `ReviewItem.thread`. Never said twice."""
+
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
         """What people (and programs) said, oldest first; with `since`: said or changed at that time or later."""
 

@@ -1,4 +1,4 @@
-"""The fake forge as Gitea and Forgejo, from the shapes that their API documentation gives. No description checks it."""
+"""The fake forge as Gitea and as Forgejo, from the shapes of their API documentation. No description checks it."""
 
 from __future__ import annotations
 
@@ -14,10 +14,18 @@ _REFUSALS = {
 _REPO = "/repos/[^/]+/[^/]+"
 _VERDICTS = {"CHANGES_REQUESTED": "REQUEST_CHANGES", "COMMENTED": "COMMENT", "APPROVED": "APPROVED"}
 WIP = "WIP: "
+VERSION = "1.25.3"
 routes = Routes()
+forgejo = Routes()
+"""What Forgejo has beside what Gitea has."""
 
 
-def answer(forge: FakeForge, asked: Asked) -> tuple[int, Any]:
+def answer_as_forgejo(forge: FakeForge, asked: Asked) -> tuple[int, Any]:
+    own = forgejo.know(asked)
+    return answer(forge, asked, forgejo if own else routes)
+
+
+def answer(forge: FakeForge, asked: Asked, routes: Routes = routes) -> tuple[int, Any]:
     try:
         return of_repository(forge, asked, routes)
     except Refused as refused:
@@ -146,16 +154,40 @@ def _reviews(call: Call) -> tuple[int, Any]:
 
 @routes.on("GET", f"{_REPO}/pulls/{{number}}/reviews/{{review}}/comments")
 def _lines(call: Call) -> tuple[int, Any]:
+    found = [said for said in call.about(call.forge.lines) if said.review == int(call.of["review"])]
+    return 200, [_line(call, said) for said in found]
+
+
+def _line(call: Call, said: Said) -> dict[str, Any]:
     """`position` is the line in the new file; 0, with `original_position`, for one that was removed."""
-    return 200, [
-        {
-            **_comment(call, said), "path": said.path, "position": said.line, "original_position": 0,
-            "commit_id": said.commit, "original_commit_id": said.commit, "pull_request_review_id": said.review,
-            "resolver": _user(call, call.forge.me) if said.resolved else None,
-        }
-        for said in call.about(call.forge.lines)
-        if said.review == int(call.of["review"])
-    ]  # fmt: skip
+    return {
+        **_comment(call, said), "path": said.path, "position": said.line, "original_position": 0,
+        "commit_id": said.commit, "original_commit_id": said.commit, "pull_request_review_id": said.review,
+        "resolver": _user(call, call.forge.me) if said.resolved else None,
+    }  # fmt: skip
+
+
+@routes.on("GET", "/version")
+def _version(call: Call) -> tuple[int, Any]:
+    return 200, {"version": VERSION}
+
+
+@forgejo.on("GET", "/version")
+def _forgejos_version(call: Call) -> tuple[int, Any]:
+    return 200, {"version": f"14.0.2+gitea-{VERSION}"}
+
+
+@forgejo.on("POST", f"{_REPO}/pulls/{{number}}/reviews/{{review}}/comments")
+def _reply(call: Call) -> tuple[int, Any]:
+    """One more comment in a review; what is on the same line stands beneath what is there."""
+    body, review = call.body, int(call.of["review"])
+    asked = (review, body.get("path"), body.get("new_position"), None)
+    there = [
+        each for each in call.about(call.forge.lines) if (each.review, each.path, each.line, each.reply_to) == asked
+    ]
+    if not there:
+        raise Refused("invalid", "no such line")
+    return 200, _line(call, call.replied(there[0], review))
 
 
 @routes.on("POST", f"{_REPO}/pulls/{{number}}/requested_reviewers")

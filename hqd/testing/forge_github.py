@@ -117,6 +117,12 @@ def _lines(call: Call) -> tuple[int, Any]:
     return 200, [shapes.line_comment(call, said) for said in call.about(call.forge.lines)]
 
 
+@routes.on("POST", f"{_REPO}/pulls/{{number}}/comments/{{identity}}/replies")
+def _reply(call: Call) -> tuple[int, Any]:
+    """Beneath the first comment of a thread; GitHub takes no replies to replies."""
+    return 201, shapes.line_comment(call, call.replied(call.line(int(call.of["identity"]))))
+
+
 @routes.on("GET", f"{_REPO}/pulls/{{number}}/reviews")
 def _reviews(call: Call) -> tuple[int, Any]:
     return 200, [shapes.verdict(call, said) for said in call.about(call.forge.reviews)]

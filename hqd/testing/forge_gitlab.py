@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import Any
 from urllib.parse import quote
 
@@ -154,17 +155,44 @@ def _system(call: Call, said: Said) -> dict[str, Any]:
     return {**_note(call, said), "system": True, "body": words.get(said.verdict, "unapproved this merge request")}
 
 
-@routes.on("GET", f"{_MR}/notes")
-def _notes(call: Call) -> tuple[int, Any]:
-    """Comments, line comments, what a reviewer wrote, and the system's own notes, newest first."""
+def _told(call: Call) -> list[tuple[Said, dict[str, Any]]]:
+    """Comments, line comments, what a reviewer wrote, and the system's own notes, oldest first."""
     spoken = call.about([*call.forge.comments, *call.forge.lines])
     judged = [each for each in call.about(call.forge.reviews) if each.verdict != "COMMENTED"]
     words = [each for each in judged if each.body]
     found = [*((each, _note(call, each)) for each in spoken), *((each, _system(call, each)) for each in judged)]
     for each in words:  # an approval's words are a note of their own
         found.append((each, {**_note(call, each), "id": each.id + 500_000}))
-    found.sort(key=lambda pair: (pair[0].created, pair[0].id), reverse=call.asked.query.get("sort", "desc") == "desc")
-    return 200, [note for _said, note in found]
+    return sorted(found, key=lambda pair: (pair[0].created, pair[0].id))
+
+
+@routes.on("GET", f"{_MR}/notes")
+def _notes(call: Call) -> tuple[int, Any]:
+    found = [note for _said, note in _told(call)]
+    return 200, found if call.asked.query.get("sort", "desc") == "asc" else found[::-1]
+
+
+def _thread(first: int) -> str:
+    """A discussion's id, from its first note's."""
+    return hashlib.sha1(str(first).encode(), usedforsecurity=False).hexdigest()
+
+
+@routes.on("GET", f"{_MR}/discussions")
+def _discussions(call: Call) -> tuple[int, Any]:
+    """Every note is in one: those by themselves, the system's too, in one that takes no replies here."""
+    talks: dict[int, dict[str, Any]] = {}
+    for said, note in _told(call):
+        alone = {"id": _thread(note["id"]), "individual_note": not said.path, "notes": []}
+        talks.setdefault(said.reply_to or note["id"], alone)["notes"].append(note)
+    return 200, list(talks.values())
+
+
+@routes.on("POST", f"{_MR}/discussions/{{thread}}/notes")
+def _reply(call: Call) -> tuple[int, Any]:
+    first = next((each for each in call.about(call.forge.lines) if _thread(each.id) == call.of["thread"]), None)
+    if first is None:
+        raise Refused("missing", "Discussion Not Found")
+    return 201, _note(call, call.replied(first))
 
 
 @routes.on("POST", f"{_MR}/notes")

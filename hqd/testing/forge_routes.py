@@ -67,6 +67,20 @@ class Call:
             raise Refused("missing", "Not Found")
         return said
 
+    def line(self, identity: int) -> Said:
+        """A line comment of the pull request that the path names. Raises Refused."""
+        found = next((each for each in self.about(self.forge.lines) if each.id == identity), None)
+        if found is None:
+            raise Refused("missing", "Not Found")
+        return found
+
+    def replied(self, first: Said, review: int | None = None) -> Said:
+        """hqd's reply, as it was sent, beneath the first comment of a thread. Raises Refused."""
+        text = self.body.get("body")
+        if not text or len(text) > 65_536 or first.reply_to is not None:
+            raise Refused("invalid", "Validation Failed", "body" if first.reply_to is None else "in_reply_to")
+        return self.forge.on_line(first.number, self.forge.me, first.path, first.line, text, first.id, review)
+
     def listed(self, state: str, *, by_update: bool) -> list[Pull]:
         """The pull requests in a state, or in `all`, newest first."""
         found = [pull for pull in self.forge.pulls.values() if state in ("all", pull.state)]
@@ -111,6 +125,10 @@ class Routes:
             return route
 
         return take
+
+    def know(self, asked: Asked) -> bool:
+        """Whether a route fits."""
+        return any(method == asked.method and pattern.fullmatch(asked.path) for method, pattern, _route in self._table)
 
     def answer(self, forge: FakeForge, asked: Asked) -> tuple[int, Any]:
         """Raises Refused: also where no route fits."""

@@ -71,6 +71,7 @@ FLAVOURS: dict[str, tuple[str, Flavour]] = {
     "github-enterprise": ("/api/v3", forge_github.answer),
     "gitlab": ("/api/v4", forge_gitlab.answer),
     "gitea": ("/api/v1", forge_gitea.answer),
+    "forgejo": ("/api/v1", forge_gitea.answer_as_forgejo),
 }
 TOKEN = "t0ken-of-hqd"  # noqa: S105 - opens nothing
 _TOKENS = (("authorization", "Bearer "), ("authorization", "token "), ("private-token", ""))
@@ -178,7 +179,7 @@ class ForgeServer:
 
     def delivery(self, event: Event, secret: str) -> tuple[dict[str, str], bytes]:
         """A webhook as this forge sends it: (headers, body). The test decides when, how often, and in which order."""
-        kind = "gitea" if self.flavour == "gitea" else "gitlab" if self.flavour == "gitlab" else "github"
+        kind = {"gitlab": "gitlab", "gitea": "gitea", "forgejo": "gitea"}.get(self.flavour, "github")
         shapes = {"github": forge_github.event, "gitlab": forge_gitlab.event, "gitea": forge_gitea.event}
         headers, payload = shapes[kind](self.forge, event)
         body = json.dumps(payload).encode()

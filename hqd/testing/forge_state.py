@@ -299,13 +299,16 @@ class FakeForge:
     def request_changes(self, number: int, by: str, body: str = "") -> Said:
         return self._judge(number, by, "CHANGES_REQUESTED", body)
 
-    def on_line(self, number: int, by: str, path: str, line: int, body: str, reply_to: int | None = None) -> Said:
-        """A line comment, wrapped in a review without words as forges do."""
+    def on_line(
+        self, number: int, by: str, path: str, line: int, body: str, reply_to: int | None = None,
+        review: int | None = None,
+    ) -> Said:  # fmt: skip
+        """A line comment, wrapped in a review without words as forges do, unless it belongs to one that is there."""
         with self.lock:
-            wrapper = self._judge(number, by, "COMMENTED", "")
+            wrapper = self._judge(number, by, "COMMENTED", "").id if review is None else review
             said = self._said(number, by, body)
             said.path, said.line, said.commit = path, line, self.pulls[number].head
-            said.reply_to, said.review = reply_to, wrapper.id
+            said.reply_to, said.review = reply_to, wrapper
             self.lines.append(said)
             self._touch(self.pulls[number], "created", by, kind="line_comment")
             return said

@@ -19,14 +19,14 @@ import pytest
 from hqd.adapters.forges import gitea, gitea_words, github, github_words, gitlab, gitlab_words, served
 from hqd.adapters.forges.http import Patience
 from hqd.errors import ForgeRefused, ForgeUnavailable
-from hqd.model.review import Check, CheckStatus, MergeStyle, ReviewRequest
+from hqd.model.review import Check, CheckStatus, ItemKind, MergeStyle, ReviewRequest
 from hqd.ports import RemoteForge
 from hqd.testing.forge_routes import Asked
 from hqd.testing.forge_server import TOKEN, ForgeServer
 from tests.forge_scene import CONNECT, Scene, scene, template
 
-FLAVOURS = ["github", "gitlab", "gitea"]
-MODULES = {"github": github, "gitlab": gitlab, "gitea": gitea}
+FLAVOURS = ["github", "gitlab", "forgejo"]
+MODULES = {"github": github, "gitlab": gitlab, "forgejo": gitea}
 HOSTILE: dict[str, bytes] = {
     "an empty object": b"{}",
     "text": b'"<html>sign in</html>"',
@@ -109,6 +109,7 @@ def calls(at: Scene, flavour: str) -> dict[str, Act]:
     number, head, created = 1, at.forge.pulls[1].head, at.forge.pulls[1].created
     check = Check(name="hqd/tests", status=CheckStatus.PASS, summary="9 of 9", url="https://example.org/1")
     people = {"reviewers": ["tim"], "assignees": ["una"]}
+    thread = next(item.thread or "" for item in at.remote.items(number) if item.kind is ItemKind.LINE)
     return {
         "login": lambda forge: forge.login(),
         "find_review": lambda forge: forge.find_review("hqd/T-1"),
@@ -118,6 +119,7 @@ def calls(at: Scene, flavour: str) -> dict[str, Act]:
         "checks": lambda forge: forge.checks(head),
         "permission": lambda forge: forge.permission("tim"),
         "comment": lambda forge: (forge.comment(number, "T-1", "two gates"), forge.comment(number, "T-1", "three")),
+        "reply": lambda forge: forge.reply(number, thread, "answers:1", "Answered in abc."),
         "report": lambda forge: forge.report(head, [check]),
         "assign": lambda forge: forge.assign(number, labels=["new", "hqd"], without=["old"], **people),
         "update_review": lambda forge: forge.update_review(number, title="Better", body="More", draft=False),
@@ -194,8 +196,8 @@ def asked(key: Key) -> str:
 
 
 CALLS = [
-    "login", "find_review", "review", "changed_reviews", "items", "checks", "permission", "comment", "report", "assign",
-    "update_review", "close", "reopen", "open_review", "merge", "delete_branch",
+    "login", "find_review", "review", "changed_reviews", "items", "checks", "permission", "comment", "reply", "report",
+    "assign", "update_review", "close", "reopen", "open_review", "merge", "delete_branch",
 ]  # fmt: skip
 
 

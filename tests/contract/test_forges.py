@@ -27,7 +27,7 @@ from hqd.model.review import (
 from hqd.testing.forge_state import Protection
 from tests.forge_scene import CONNECT, QUICK, Scene, scene, template
 
-FLAVOURS = ["github", "gitlab", "gitea"]
+FLAVOURS = ["github", "gitlab", "gitea", "forgejo"]
 STYLES = [MergeStyle.MERGE, MergeStyle.SQUASH, MergeStyle.REBASE]
 WANTED = ReviewRequest(branch="hqd/T-1", base="main", title="A title", body="What was asked", draft=True)
 
@@ -223,6 +223,49 @@ def test_a_marker_among_hundreds_of_comments_is_found(forge: Scene) -> None:
     assert len(forge.remote.items(number)) == 132
 
 
+def test_a_line_comment_is_answered_beneath_itself_once(forge: Scene, flavour: str) -> None:
+    """Gitea has no way to do so; what comes beneath a thread belongs to it, whoever says it."""
+    number = forge.opened().number
+    first = forge.forge.on_line(number, "tim", "a.txt", 1, "This line")
+    forge.forge.on_line(number, "tim", "a.txt", 1, "And this", reply_to=first.id, review=first.review)
+    threads = {item.thread for item in forge.remote.items(number) if item.kind is ItemKind.LINE}
+    if flavour == "gitea":
+        assert threads == {None}
+        return
+    (thread,) = threads
+    assert thread is not None
+    answer = forge.remote.reply(number, thread, "answers:1", "Answered in abc.")
+    assert forge.remote.reply(number, thread, "answers:1", "Answered in abc.") == answer
+    last = forge.forge.lines[2:]
+    assert [(each.author, each.reply_to, each.line) for each in last] == [("hqd-bot", first.id, 1)]
+    assert last[0].body == "<!-- hqd:answers:1 -->\nAnswered in abc."
+    told = [item for item in forge.remote.items(number) if item.id == answer]
+    assert [(item.author.login, item.thread, item.body) for item in told] == [("hqd-bot", thread, last[0].body)]
+    assert forge.forge.comments == []
+
+
+def test_a_thread_that_is_gone_refuses_the_reply(forge: Scene, flavour: str) -> None:
+    if flavour == "gitea":
+        pytest.skip("Gitea has no threads to answer in")
+    number = forge.opened().number
+    forge.forge.on_line(number, "tim", "a.txt", 1, "This line")
+    (thread,) = [item.thread for item in forge.remote.items(number) if item.thread is not None]
+    forge.forge.lines.clear()
+    with pytest.raises(ForgeRefused):
+        forge.remote.reply(number, thread, "answers:1", "Answered in abc.")
+
+
+def test_replies_that_were_done_and_then_failed_are_not_repeated(forge: Scene, flavour: str) -> None:
+    if flavour == "gitea":
+        pytest.skip("Gitea has no threads to answer in")
+    number = forge.opened().number
+    forge.forge.on_line(number, "tim", "a.txt", 1, "This line")
+    (thread,) = [item.thread for item in forge.remote.items(number) if item.thread is not None]
+    forge.server.fail(method="POST", path=r"(replies|notes|comments)$", done=True, status=502)
+    forge.remote.reply(number, thread, "answers:1", "Answered in abc.")
+    assert len(forge.forge.lines) == 2
+
+
 def test_what_people_say_comes_back_with_file_and_line(forge: Scene) -> None:
     opened = forge.opened()
     forge.forge.say(opened.number, "General", by="tim")
@@ -262,7 +305,7 @@ def test_an_approval_and_its_loss_are_told(forge: Scene) -> None:
 
 
 def test_bots_are_known_as_such(forge: Scene, flavour: str) -> None:
-    if flavour == "gitea":
+    if flavour in ("gitea", "forgejo"):
         pytest.skip("Gitea's API does not tell bots from people")
     opened = forge.opened()
     forge.forge.add_user("lint[bot]", "write", bot=True)

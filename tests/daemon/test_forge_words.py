@@ -42,6 +42,38 @@ def test_line_comments_reach_the_agent_together_once_and_the_reply_names_the_com
         assert "Say better instead of good" in prompts[-1]
 
 
+@pytest.mark.parametrize("flavour", ["github", "gitlab", "forgejo"])
+def test_each_thread_is_answered_beneath_itself_and_a_restart_says_nothing_twice(tmp_path: Path, flavour: str) -> None:
+    """Two line comments and a general one: two replies, and one comment for what has no thread."""
+    with place(tmp_path, flavour=flavour) as at:
+        with at.hq.daemon() as loop:
+            head = up(at, loop).cursor.head
+            first = at.forge.on_line(1, "tim", "content/a.md", 1, "Say better instead of good")
+            second = at.forge.on_line(1, "tim", "content/a.md", 2, "And keep it short")
+            at.forge.say(1, "Thank you", by="tim")
+            again = str(reviewed(at, loop, head).cursor.head)
+            settle(loop, lambda: len(at.forge.lines) == 4 and bool(said(at, "Answered in")))
+            settle(loop)
+        with at.hq.daemon() as loop:
+            settle(loop)
+        replies = [each for each in at.forge.lines if each.author == at.forge.me]
+        assert [each.reply_to for each in replies] == [first.id, second.id]
+        assert all(again in each.body for each in replies)
+        (rest,) = said(at, "Answered in")
+        assert (again in rest, "content/a.md" in rest) == (True, False)
+
+
+def test_where_a_thread_is_gone_its_answer_is_said_on_the_whole(tmp_path: Path) -> None:
+    with place(tmp_path, flavour="github") as at, at.hq.daemon() as loop:
+        head = up(at, loop).cursor.head
+        at.forge.on_line(1, "tim", "content/a.md", 1, "Say better instead of good")
+        at.server.fail(method="POST", path="/replies$", times=9, status=404, body={"message": "Not Found"})
+        again = str(reviewed(at, loop, head).cursor.head)
+        settle(loop, lambda: bool(said(at, "Answered in", again, "tim on content/a.md:1")))
+        settle(loop)
+        assert len(said(at, "Answered in")) == 1
+
+
 def test_words_of_those_who_may_not_write_are_shown_and_never_sent(at: Forged) -> None:
     at.forge.add_user("eve", "read")
     with at.hq.daemon() as loop:

@@ -433,11 +433,28 @@ def test_the_reply_names_the_commit_that_answers_and_what_it_answers_once() -> N
     again = opened(before, state().model_copy(update={"head": THEIRS, "answered": ()}))
     assert again is not None
     (reply,) = replies(again, heard(line, review={"head": THEIRS}), {}, {})
-    assert f"`{THEIRS[:12]}`" in reply.body
+    assert THEIRS in reply.body
     assert "[tim on a.md:3](https://f/3#line-1)" in reply.body
     mine = item("comment-7", f"<!-- hqd:{reply.marker} -->\n{reply.body}", by="hqd-bot")
     assert replies(again, heard(line, mine, review={"head": THEIRS}), {}, {}) == ()
     assert again.answered == ("line-1",)
+
+
+def test_what_has_a_thread_is_answered_beneath_itself_and_the_rest_together() -> None:
+    one, two = (item(f"line-{n}", "Fix", kind=ItemKind.LINE, path="a.md", line=3, thread="7") for n in (1, 2))
+    third = item("line-3", "Fix", kind=ItemKind.LINE, path="b.md", line=1, thread="9")
+    general = item("comment-4", "And a title")
+    everything = (one, two, third, general)
+    again = opened(asked(heard(*everything)).state, state().model_copy(update={"head": THEIRS, "answered": ()}))
+    assert again is not None
+    found = replies(again, heard(*everything, review={"head": THEIRS}), {}, {})
+    assert [each.thread for each in found] == ["7", "9", None]
+    assert all(THEIRS in each.body for each in found)
+    assert "b.md" not in found[2].body
+    assert ("a.md" in found[0].body, "tim on a.md:3" in found[0].alone) == (False, True)
+    mine = [item(f"line-{at}", f"<!-- hqd:{each.marker} -->", by="hqd-bot") for at, each in enumerate(found[:2], 10)]
+    left = replies(again, heard(*everything, *mine, review={"head": THEIRS}), {}, {})
+    assert [each.thread for each in left] == [None]
 
 
 # -- other people's text --------------------------------------------------------------------------------------

@@ -40,6 +40,7 @@ class GiteaForge(Served):
         if not re.fullmatch(r"[\w.-]+/[\w.-]+", repo):
             raise ForgeRefused("missing", f"no repository: {repo!r}", remedy="write `repo` as owner/name")
         super().__init__(http, f"/repos/{repo}")
+        self._threads: bool | None = None
 
     def open_review(self, wanted: ReviewRequest) -> Review:
         there = self._open_one(wanted.branch)
@@ -116,6 +117,21 @@ class GiteaForge(Served):
     def _author(self, said: Json) -> Account:
         return words.account(said.maybe_part("user"))
 
+    def reply(self, number: int, thread: str, marker: str, body: str) -> str:
+        """Forgejo's alone: one more comment in the same review, on the same line (`gitea_words.thread`)."""
+        review, line, path = words.thread_of(thread)
+        lines = f"/pulls/{number}/reviews/{review}/comments"
+        place = {"path": path, "new_position": max(line, 0), "old_position": max(-line, 0)}
+        text = marks.body_of(marker, body)
+        return f"line-{self._said_once(self._at + lines, marker, text, lambda: self._list(lines), place).id}"
+
+    def _takes_replies(self) -> bool:
+        """Gitea has no way to answer a line comment, Forgejo has; its version tells both, as in `14.0.2+gitea-1.22`."""
+        if self._threads is None:
+            found = self._http.find("/version")
+            self._threads = found is not None and "+gitea-" in found.said.text("version")
+        return self._threads
+
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
         after: Params = {} if since is None else {"since": since.strftime(_ISO)}
         found = [words.comment(said) for said in self._list(f"/issues/{number}/comments", after)]
@@ -124,7 +140,7 @@ class GiteaForge(Served):
             found += [told] if told is not None else []
             if said.maybe_number("comments_count"):
                 lines = self._list(f"/pulls/{number}/reviews/{said.number('id')}/comments")
-                found += [words.line_comment(line) for line in lines]
+                found += [words.line_comment(line, threads=self._takes_replies()) for line in lines]
         wanted = (each for each in found if since is None or each.updated >= since)
         return tuple(sorted(wanted, key=lambda each: (each.at, each.kind is ItemKind.LINE, each.id)))
 

@@ -64,14 +64,27 @@ def verdict(said: Json) -> ReviewItem | None:
     return judged(said, kind, ("submitted_at", "updated_at" if said.has("updated_at") else "submitted_at"))
 
 
-def line_comment(said: Json) -> ReviewItem:
+def line_comment(said: Json, *, threads: bool) -> ReviewItem:
     """`position` is the line in the new file, 0 for one that was removed."""
+    line = said.maybe_number("position") or -(said.maybe_number("original_position") or 0)
     return on_line(
         said,
-        line=said.maybe_number("position") or said.maybe_number("original_position") or None,
+        line=abs(line) or None,
         commit=said.maybe_commit("commit_id"),
         resolved=said.has("resolver"),
+        thread=thread(said.number("pull_request_review_id"), line, said.text("path")) if threads and line else None,
     )
+
+
+def thread(review: int, line: int, path: str) -> str:
+    """What Forgejo shows together: comments of one review on one line (below 0: of the old file)."""
+    return f"{review}:{line}:{path}"
+
+
+def thread_of(name: str) -> tuple[int, int, str]:
+    """(review, line, path) of what `thread` has made."""
+    review, line, path = name.split(":", 2)
+    return int(review), int(line), path
 
 
 def status(said: Json) -> Check:

@@ -156,6 +156,12 @@ class GitHubForge(Served):
     def _author(self, said: Json) -> Account:
         return words.account(said.maybe_part("user"))
 
+    def reply(self, number: int, thread: str, marker: str, body: str) -> str:
+        """`thread`: the number of a thread's first line comment; GitHub takes no replies to replies."""
+        lines = f"/pulls/{number}/comments"
+        path = f"{self._at}{lines}/{quote(thread, safe='')}/replies"
+        return f"line-{self._said_once(path, marker, marks.body_of(marker, body), lambda: self._list(lines)).id}"
+
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
         after: Params = {} if since is None else {"since": since.strftime(_ISO)}
         found = [words.comment(said) for said in self._list(f"/issues/{number}/comments", after)]

@@ -144,6 +144,7 @@ def line_comment(said: Json) -> ReviewItem:
         line=said.maybe_number("line") or said.maybe_number("original_line"),
         commit=said.maybe_commit("original_commit_id") or said.maybe_commit("commit_id"),
         reply_to=f"line-{reply}" if reply else None,
+        thread=str(reply or said.number("id")),
     )
 
 

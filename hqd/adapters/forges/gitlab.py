@@ -126,11 +126,17 @@ class GitLabForge(Served):
     def _comment_at(self, number: int, identity: str) -> str:
         return f"{self._mr(number)}/notes/{identity}"
 
+    def reply(self, number: int, thread: str, marker: str, body: str) -> str:
+        """`thread`: a discussion, whose notes are among all the others."""
+        path = f"{self._mr(number)}/discussions/{quote(thread, safe='')}/notes"
+        return f"note-{self._said_once(path, marker, marks.body_of(marker, body), lambda: self._said(number)).id}"
+
     def items(self, number: int, since: datetime | None = None) -> tuple[ReviewItem, ...]:
-        """GitLab filters notes by no time: all are read, conditionally."""
+        """GitLab filters discussions by no time: all are read, conditionally. What it says itself is among them."""
         url = self.review(number).url
-        told = (words.note(said, url) for said in self._said(number))
-        found = (each for each in told if each is not None and (since is None or each.updated >= since))
+        talks = self._list(f"/merge_requests/{number}/discussions")
+        told = (each for talk in talks for each in words.discussion(talk, url))
+        found = (each for each in told if since is None or each.updated >= since)
         return tuple(sorted(found, key=lambda each: (each.at, each.id)))
 
     def checks(self, commit: str) -> tuple[Check, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from hqd.adapters.forges.answer import Json
@@ -106,7 +107,14 @@ def _mergeable(request: Json) -> Mergeable:
     return _MERGEABLE.get(told, Mergeable.BLOCKED) if told else Mergeable.UNKNOWN
 
 
-def note(said: Json, url: str) -> ReviewItem | None:
+def discussion(talk: Json, url: str) -> Iterator[ReviewItem]:
+    """The notes of one discussion; a note by itself is one too, and takes no replies."""
+    thread = None if talk.flag("individual_note") else talk.name("id")
+    told = (note(said, url, thread) for said in talk.rows("notes"))
+    return (each for each in told if each is not None)
+
+
+def note(said: Json, url: str, thread: str | None) -> ReviewItem | None:
     """A note; None for a system note that is no verdict. Approvals and demands are told by system notes alone."""
     system = said.flag("system")
     kind = _SYSTEM.get(said.words("body")) if system else ItemKind.COMMENT
@@ -122,7 +130,7 @@ def note(said: Json, url: str) -> ReviewItem | None:
             "line": place.maybe_number("new_line") or place.maybe_number("old_line"),
             "commit": place.maybe_commit("head_sha"),
         }
-    more |= {"resolved": said.flag("resolved"), "url": f"{url}#note_{said.number('id')}"}
+    more |= {"resolved": said.flag("resolved"), "url": f"{url}#note_{said.number('id')}", "thread": thread}
     return spoken(said, kind, "note", account(said.maybe_part("author")), **more)
 
 

@@ -63,25 +63,37 @@ class Served:
         raise NotImplementedError
 
     def comment(self, number: int, marker: str, body: str) -> str:
-        text, there = marks.body_of(marker, body), self._marked(number, marker)
-        if there is None:
-            there = self._http.create(
-                self._comments_of(number),
-                {"body": text},
-                lambda: self._marked(number, marker),
-                lambda said: marks.Comment(str(said.number("id")), text, mine=True),
-            )
+        text = marks.body_of(marker, body)
+        there = self._said_once(self._comments_of(number), marker, text, lambda: self._said(number))
         if there.body != text:
             self._http.write(self.EDIT, self._comment_at(number, there.id), {"body": text})
         return f"{self.COMMENT}-{there.id}"
 
-    def _marked(self, number: int, marker: str) -> marks.Comment | None:
-        me = self.login()
-        mine = (
-            marks.Comment(str(said.number("id")), said.words("body"), self._author(said).login == me)
-            for said in self._said(number)
-        )
-        return marks.marked(mine, marker)
+    def reply(self, number: int, thread: str, marker: str, body: str) -> str:
+        raise NotImplementedError
+
+    def _said_once(
+        self,
+        path: str,
+        marker: str,
+        text: str,
+        among: Callable[[], Iterator[Json]],
+        more: Mapping[str, Any] | None = None,
+    ) -> marks.Comment:
+        """hqd's own comment with the marker `among` those that are there; made at `path` where it is not."""
+
+        def there() -> marks.Comment | None:
+            me = self.login()
+            told = (
+                marks.Comment(str(said.number("id")), said.words("body"), self._author(said).login == me)
+                for said in among()
+            )
+            return marks.marked(told, marker)
+
+        def made(said: Json) -> marks.Comment:
+            return marks.Comment(str(said.number("id")), text, mine=True)
+
+        return there() or self._http.create(path, {"body": text, **(more or {})}, there, made)
 
     def _said(self, number: int) -> Iterator[Json]:
         """The comments on the whole, oldest first."""

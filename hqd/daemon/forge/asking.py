@@ -306,8 +306,19 @@ class Asker:
     def _say(self, number: int, letter: Reply) -> None:
         """One comment. A pull request that takes none (locked, gone) keeps nothing else from being said."""
         try:
-            self.source.server.comment(number, letter.marker, letter.body)
+            if letter.thread is None or not self._beneath(number, letter.thread, letter):
+                self.source.server.comment(number, letter.marker, letter.alone)
         except ForgeRefused as fault:
             if fault.cause == "credentials":
                 raise
             self._deliver(Trouble(fault, self._now(), number))
+
+    def _beneath(self, number: int, thread: str, letter: Reply) -> bool:
+        """Whether a thread has the reply now. What it answers may be gone, and then it is said on the whole."""
+        try:
+            self.source.server.reply(number, thread, letter.marker, letter.body)
+        except ForgeRefused as fault:
+            if fault.cause == "credentials":
+                raise
+            return False
+        return True
