@@ -167,7 +167,7 @@ class RemoteUnavailable(Temporary):
 
 
 class RemoteRefused(Expected):
-    """A git remote said no. `cause`: credentials, missing (no such repository, or hidden), policy."""
+    """A git remote said no. `cause`: credentials, host_key, missing (no such repository, or hidden), policy."""
 
     def __init__(self, cause: str, message: str, *, remedy: str = "") -> None:
         super().__init__(message, remedy=remedy)

@@ -12,11 +12,12 @@ Rules that hold whatever the remote is:
 from __future__ import annotations
 
 import base64
-import os
+import shlex
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import PurePath
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from hqd.adapters.git import DURABLE, Git, GitFailed, Result
@@ -68,7 +69,6 @@ class RemoteOf:
         tracking: str | None = None,
         timeout: float = TIMEOUT,
         stop: threading.Event | None = None,
-        ssh: str | None = None,
     ) -> None:
         self._git = git
         self._fetch, self._push = _Place.of(url), _Place.of(push_url or url)
@@ -78,7 +78,7 @@ class RemoteOf:
         self._tracking = tracking
         self._timeout = timeout
         self._stop = stop
-        self._ssh = ssh
+        self._ssh: str | None = None  # found out once
         self._fetching = threading.Lock()
         self._guard = threading.Lock()
         self._pushing: dict[str, threading.Lock] = {}  # ref -> who pushes it
@@ -207,7 +207,13 @@ class RemoteOf:
         raise why(done.err, self._push.url if verb == "push" else self._fetch.url, verb, self._hidden())
 
     def _environment(self, place: _Place) -> dict[str, str]:
-        env = {"GIT_TERMINAL_PROMPT": "0", "GCM_INTERACTIVE": "never"}
+        # SSH_ASKPASS is a window on somebody's desktop; also git itself would open it for a password.
+        env = {
+            "GIT_TERMINAL_PROMPT": "0",
+            "GCM_INTERACTIVE": "never",
+            "SSH_ASKPASS": "",
+            "SSH_ASKPASS_REQUIRE": "never",
+        }
         config = {}
         basic = self._basic(place)
         if basic is not None:
@@ -218,8 +224,9 @@ class RemoteOf:
                 "credential.helper": "",
             }
             env["GIT_ASKPASS"] = "true"  # a refused token is no reason to ask a person
-        if "GIT_SSH" not in self._git.env:
-            env["GIT_SSH_COMMAND"] = self._ssh_command()
+        command = self._ssh_command()
+        if command is not None:
+            env["GIT_SSH_COMMAND"] = command
         env["GIT_CONFIG_COUNT"] = str(len(config))
         for index, (key, value) in enumerate(config.items()):
             env |= {f"GIT_CONFIG_KEY_{index}": key, f"GIT_CONFIG_VALUE_{index}": value}
@@ -240,8 +247,8 @@ class RemoteOf:
         basic = [found for place in (self._fetch, self._push) if (found := self._basic(place)) is not None]
         return tuple(each for each in (token, self._fetch.password, self._push.password, *basic) if each)
 
-    def _ssh_command(self) -> str:
-        """The person's own ssh, told not to ask: a question would wait for ever."""
+    def _ssh_command(self) -> str | None:
+        """The person's own ssh, told not to ask: a question would wait for ever. None: a program of `GIT_SSH`."""
         if self._ssh is None:
             named = self._git.env.get("GIT_SSH_COMMAND")
             if named is None:
@@ -249,12 +256,20 @@ class RemoteOf:
                     named = self._git.read("config", "--get", "core.sshCommand", codes=(0, 1)).text
                 except GitFailed:
                     named = ""
-            self._ssh = named or "ssh"
-        plain = os.path.basename(self._ssh.split(" ", 1)[0]) == "ssh"  # noqa: PTH119  # a word of a command, not a path
-        return f"{self._ssh} -o BatchMode=yes -o ConnectTimeout=20" if plain else self._ssh
+            self._ssh = named or ("" if self._git.env.get("GIT_SSH") else "ssh")
+        return f"{self._ssh} -o BatchMode=yes -o ConnectTimeout=20" if _is_openssh(self._ssh) else self._ssh or None
 
 
 _LOCKED = ("failed to update ref", "failed to lock", "cannot lock ref", "unable to lock")
+
+
+def _is_openssh(command: str) -> bool:
+    """Whether a command for git's shell begins with ssh, so that OpenSSH's options may follow it."""
+    try:
+        first = shlex.split(command)[:1]
+    except ValueError:  # an open quote, which git's shell will tell of
+        return False
+    return bool(first) and PurePath(first[0]).name == "ssh"
 
 
 @dataclass(frozen=True, slots=True)

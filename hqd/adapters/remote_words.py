@@ -1,7 +1,7 @@
 """What git and git servers say when a fetch or a push goes wrong, and what that means.
 
-The words are those of git 2.39 with LC_ALL=C, and of GitHub, GitLab and Gitea behind `remote:`. What is not known
-counts as down: asking again later does no harm, and the message is shown.
+The words are those of git 2.39 with LC_ALL=C, of OpenSSH 9, and of GitHub, GitLab and Gitea behind `remote:` or their
+ssh servers. What is not known counts as down: asking again later does no harm, and the message is shown.
 """
 
 from __future__ import annotations
@@ -18,17 +18,33 @@ _NOISE = (
     "hint:", "To ", "Pushing to", "error: failed to push some refs", "Everything up-to-date",
     "fatal: Could not read from remote repository.", "Please make sure you have the correct access rights",
     "and the repository exists.",
+    "@", "IT IS POSSIBLE THAT", "Someone could be eavesdropping", "It is also possible", "Please contact your system",
+    "Add correct host key", "Warning: Permanently added",
 )  # fmt: skip
 
 _CREDENTIALS = re.compile(
-    r"authentication failed|could not read (?:username|password)|permission denied \(|host key verification failed"
+    r"authentication failed|could not read (?:username|password)|permission denied \("
     r"|invalid username or|returned error: 40[13]|terminal prompts disabled|access denied|permission to .* denied"
     r"|unable to read askpass|not allowed to (?:push|download|upload)|protected from being written"
+    r"|marked as read only|not authorized to (?:read|write)"
 )
+_HOST_KEY = re.compile(r"host key verification failed|remote host identification has changed")
 _MOVED = re.compile(r"unable to update url base from redirection|returned error: 30[1278]")
 _MISSING = re.compile(
     r"repository (?:'.*' )?not found|does not appear to be a git repository|returned error: 404|no such repository"
-    r"|project you were looking for could not be found|repository .* does not exist"
+    r"|project you were looking for could not be found|repository .* does not exist|cannot find repository"
+)
+_UNKNOWN = (
+    "compare the server's fingerprint, then put its key into known_hosts of the account that runs hqd"
+    " (ssh-keyscan HOST >> ~/.ssh/known_hosts)"
+)
+_CHANGED = (
+    "the server shows another key than known_hosts has: ask its operators for the fingerprint before you replace it"
+    " (ssh-keygen -R HOST, ssh-keyscan HOST >> ~/.ssh/known_hosts)"
+)
+_KEY = (
+    "give the server the public key of the account that runs hqd, with the right to {right}; a key with a passphrase"
+    " serves only out of an ssh-agent (SSH_AUTH_SOCK)"
 )
 _TIMEOUT = re.compile(r"timed out|timeout")
 
@@ -46,11 +62,14 @@ def why(stderr: str, url: str, verb: str, hidden: Collection[str]) -> Expected:
     """The error for a call that failed as a whole. `verb`: fetch, push or ls-remote."""
     words, text = stderr.lower(), said(stderr, hidden)
     message = f"{verb} {url}: {text}"
+    if _HOST_KEY.search(words):
+        return RemoteRefused("host_key", message, remedy=_CHANGED if "has changed" in words else _UNKNOWN)
     if _CREDENTIALS.search(words):
-        remedy = "give hqd a credential with the right to " + ("write" if verb == "push" else "read")
-        return RemoteRefused("credentials", message, remedy=remedy)
+        right = "write" if verb == "push" else "read"
+        remedy = _KEY if "(publickey" in words else "give hqd a credential with the right to {right}"
+        return RemoteRefused("credentials", message, remedy=remedy.format(right=right))
     if _MOVED.search(words):
         return RemoteRefused("missing", message, remedy="it was moved: set the new URL")
     if _MISSING.search(words):
-        return RemoteRefused("missing", message, remedy="look at the URL; a token that may not read it looks the same")
+        return RemoteRefused("missing", message, remedy="look at the URL; what may not read it is told the same")
     return RemoteUnavailable("timeout" if _TIMEOUT.search(words) else "down", message)

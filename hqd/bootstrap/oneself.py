@@ -11,7 +11,7 @@ from typing import Any
 
 import hqd
 from hqd.adapters import process
-from hqd.adapters.environment import passing
+from hqd.adapters.environment import for_oneself
 from hqd.errors import Expected
 
 PATIENCE = 900.0
@@ -22,11 +22,10 @@ def asking(root: Path, env: Mapping[str, str], words: Sequence[str]) -> Callable
     """Runs `hqd WORDS` over the HQ and gives its JSON. Raises Expected for what it says on failure."""
     checkout = Path(hqd.__file__).resolve().parents[1]
     own = {} if checkout.name in ("site-packages", "dist-packages") else {"PYTHONPATH": str(checkout)}
-    secrets = {name: value for name, value in env.items() if name.startswith(("HQD_SECRET_", "CREDENTIALS_"))}
 
     def ask(stop: threading.Event) -> Mapping[str, Any]:
         argv = (sys.executable, "-m", "hqd", "--hq", str(root), *words)
-        done = process.run(argv, env={**passing(env), **secrets, **own}, timeout=PATIENCE, cwd=root, stop=stop)
+        done = process.run(argv, env={**for_oneself(env), **own}, timeout=PATIENCE, cwd=root, stop=stop)
         try:
             told = json.loads(done.stdout) if done.ok else None
         except ValueError:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import hqd
 from hqd.adapters import process
-from hqd.adapters.environment import passing
+from hqd.adapters.environment import for_oneself
 from hqd.adapters.git import Git
 from hqd.adapters.remote import RemoteOf
 from hqd.adapters.secrets import EnvironmentSecrets
@@ -89,11 +89,10 @@ def proposing(root: Path, env: Mapping[str, str]) -> Callable[[Sequence[str], th
     """Runs `hqd lessons propose --ready IDS` as a process of its own. Raises Expected for what it says on failure."""
     checkout = Path(hqd.__file__).resolve().parents[1]
     own = {} if checkout.name in ("site-packages", "dist-packages") else {"PYTHONPATH": str(checkout)}
-    secrets = {name: value for name, value in env.items() if name.startswith(("HQD_SECRET_", "CREDENTIALS_"))}
 
     def run(ids: Sequence[str], stop: threading.Event) -> None:
         argv = (sys.executable, "-m", "hqd", "--hq", str(root), "lessons", "propose", "--ready", *ids)
-        done = process.run(argv, env={**passing(env), **secrets, **own}, timeout=PATIENCE, cwd=root, stop=stop)
+        done = process.run(argv, env={**for_oneself(env), **own}, timeout=PATIENCE, cwd=root, stop=stop)
         if not done.ok and not stop.is_set():
             said = " ".join(done.stderr.decode("utf-8", "replace").split())[-300:]
             raise Expected(f"lessons could not be proposed: {said}")

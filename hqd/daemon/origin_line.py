@@ -18,7 +18,7 @@ from hqd.errors import HqdError, RemoteRefused, RemoteUnavailable
 from hqd.model.remote import PushOutcome, RefUpdate
 from hqd.ports import Remote
 
-Trouble = Literal["down", "credentials", "missing", "policy"]
+Trouble = Literal["down", "credentials", "host_key", "missing", "policy"]
 PROBE = 300.0
 """Seconds between looks whether a refusal still stands."""
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
@@ -277,4 +277,8 @@ class Line:
 def _kind(fault: HqdError) -> Trouble:
     if not isinstance(fault, RemoteRefused):
         return "down"
-    return "policy" if fault.cause == "policy" else "missing" if fault.cause == "missing" else "credentials"
+    match fault.cause:
+        case "policy" | "missing" | "host_key" as kind:
+            return kind
+        case _:
+            return "credentials"
