@@ -40,7 +40,7 @@ def outsides_of(
     """In the order in which a turn asks them. `catch_up`, from any thread: origin's main is to be brought here."""
 
     def told(wake: Wake) -> None:
-        watch.hint(wake.number)
+        watch.hint(wake.number, wake.commit)
         if wake.event in _OF_BRANCHES:
             catch_up()
 

@@ -11,6 +11,7 @@ import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -199,3 +200,18 @@ def test_a_port_in_use_is_said_with_a_remedy() -> None:
         with pytest.raises(Misconfigured, match="cannot listen") as refused:
             WebhookServer(f"127.0.0.1:{first.port}", "github", lambda: SECRET, lambda told: None)
         assert "port" in refused.value.remedy
+
+
+@pytest.mark.parametrize(
+    ("kind", "payload"),
+    [
+        ("github", {"sha": "a" * 40, "state": "success"}),
+        ("github", {"check_run": {"head_sha": "a" * 40}}),
+        ("gitea", {"sha": "a" * 40}),
+        ("gitlab", {"object_kind": "pipeline", "object_attributes": {"iid": 7, "sha": "a" * 40}}),
+    ],
+)
+def test_news_of_a_check_point_at_its_commit(kind: Literal["github", "gitlab", "gitea"], payload: object) -> None:
+    """A pipeline's own number is no pull request's."""
+    found = wake(kind, {}, json.dumps(payload).encode())
+    assert (found.number, found.commit) == (None, "a" * 40)

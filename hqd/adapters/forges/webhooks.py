@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
@@ -28,17 +29,20 @@ LARGEST = 25_000_000
 _REMEMBERED = 4096
 _PATIENCE = 10.0  # seconds without a byte
 _AT_ONCE = 4  # deliveries that are read at the same time, so that strangers cannot fill the memory
+_SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _EVENT = {"github": "x-github-event", "gitlab": "x-gitlab-event", "gitea": "x-gitea-event"}
 _DELIVERY = {"github": "x-github-delivery", "gitlab": "x-gitlab-event-uuid", "gitea": "x-gitea-delivery"}
 
 
 @dataclass(frozen=True, slots=True)
 class Wake:
-    """A hint where something changed. `repo`: as the forge writes it; `number`: of a pull request; None: unknown."""
+    """A hint where something changed. `repo`: as the forge writes it; `number`: of a pull request; `commit`: whose
+    checks say something new; None: unknown."""
 
     event: str
     repo: str | None = None
     number: int | None = None
+    commit: str | None = None
 
 
 def genuine(kind: Kind, headers: Mapping[str, str], body: bytes, secret: str) -> bool:
@@ -67,18 +71,31 @@ def wake(kind: Kind, headers: Mapping[str, str], body: bytes) -> Wake:
         payload = None
     about = payload if isinstance(payload, dict) else {}
     repo = _text(about, "repository", "full_name") or _text(about, "project", "path_with_namespace")
-    return Wake(event[:64], repo, _number(about))
+    return Wake(event[:64], repo, _number(about), _commit(about))
 
 
 def _number(payload: Mapping[str, Any]) -> int | None:
-    for place, key in (
-        ("pull_request", "number"), ("issue", "number"), ("merge_request", "iid"), ("object_attributes", "iid"),
-    ):  # fmt: skip
+    places = [("pull_request", "number"), ("issue", "number"), ("merge_request", "iid")]
+    if payload.get("object_kind") in (None, "merge_request"):  # of a pipeline or an issue it is another count
+        places.append(("object_attributes", "iid"))
+    for place, key in places:
         found = payload.get(place)
         number = found.get(key) if isinstance(found, dict) else None
         if isinstance(number, int) and not isinstance(number, bool) and 0 < number < 2**31:
             return number
     return None
+
+
+def _commit(payload: Mapping[str, Any]) -> str | None:
+    """Of news of a check: a status names the commit itself, a check run or a pipeline within."""
+    found = [payload.get("sha")]
+    for place, key in (
+        ("check_run", "head_sha"), ("check_suite", "head_sha"), ("workflow_run", "head_sha"),
+        ("object_attributes", "sha"),
+    ):  # fmt: skip
+        part = payload.get(place)
+        found.append(part.get(key) if isinstance(part, dict) else None)
+    return next((sha for sha in found if isinstance(sha, str) and _SHA.fullmatch(sha)), None)
 
 
 def _text(payload: Mapping[str, Any], place: str, key: str) -> str | None:

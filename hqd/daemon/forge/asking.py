@@ -1,16 +1,17 @@
 """The thread that asks one forge: what has changed in the repository, and only there, pull request by pull request.
 
-Law: it decides nothing and remembers nothing that could not be asked again. One round costs a list of what changed,
-and looks at single pull requests where something moved. Forges' times are whole seconds, so what moved is looked at
-once more in the next round. What the loop wants said is posted between two rounds, by its marker, hence never twice.
+Law: it decides nothing and remembers nothing that could not be asked again. A poll costs a list of what changed, and
+looks at single pull requests where something moved. Forges' times are whole seconds, so what moved is looked at once
+more in a later poll. A hint that names a pull request is a look at that one, at once; one that names none is a poll
+before its time. What the loop wants said is posted between two rounds, by its marker, hence never twice.
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from hqd.core.review_replies import Reply
@@ -27,6 +28,8 @@ LONGEST = 600.0
 """Seconds to the next try at a forge that is in trouble, at most; more only where it says so."""
 RIGHTS_FOR = 300.0
 """Seconds for which a person's rights are taken as they were."""
+_SAME_TIME = 1.0
+"""Seconds after the first sight of a time of the forge's within which more may come under the same time."""
 _BLIND = frozenset({"missing"})
 """Refusals that are about one pull request, where the repository itself can be asked."""
 
@@ -82,15 +85,27 @@ Told = Look | Trouble | Round
 
 @dataclass(slots=True)
 class _Seen:
+    """`first`: when `updated` was seen first, by the steady clock; `again`: more may have come under the same time."""
+
     look: Look
     updated: datetime
+    first: float
     again: bool = True
 
 
-class Asker:
-    """`want` and `nudge` from any thread; `deliver` is called from the asker's own. Starts with its first wish.
+@dataclass(slots=True)
+class _Call:
+    """What the next round is to do beyond what is due: look at these numbers, ask for the list, look at everything."""
 
-    `poll`: seconds between two rounds, asked for each. `since`: what an earlier process had asked up to.
+    numbers: dict[int, None] = field(default_factory=dict)  # in the order in which they came
+    listed: bool = False
+    everything: bool = False
+
+
+class Asker:
+    """`want`, `nudge` and `hint` from any thread; `deliver` is called from the asker's own. Starts with its first wish.
+
+    `poll`: seconds between two polls, asked for each. `since`: what an earlier process had asked up to.
     """
 
     def __init__(
@@ -100,12 +115,14 @@ class Asker:
         deliver: Callable[[Told], None],
         now: Callable[[], datetime],
         since: datetime | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.source = source
-        self._poll, self._deliver, self._now = poll, deliver, now
+        self._poll, self._deliver, self._now, self._clock = poll, deliver, now, clock
         self._since = since
         self._wants: Mapping[int, Want] = {}
-        self._nudged: set[int | None] = set()
+        self._call = _Call()
+        self._list_at = float("-inf")  # when the next poll is due, by the steady clock
         self._lock = threading.Lock()
         self._wake, self._stop = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
@@ -132,10 +149,28 @@ class Asker:
             self._thread = threading.Thread(target=self._run, name="hqd-forge", daemon=True)
             self._thread.start()
 
-    def nudge(self, number: int | None = None) -> None:
-        """Ask now: about one pull request, or everything."""
+    def nudge(self) -> None:
+        """Ask about everything, now."""
         with self._lock:
-            self._nudged.add(number)
+            self._call.everything = True
+        self._ask()
+
+    def hint(self, number: int | None = None, commit: str | None = None) -> None:
+        """Ask now about one pull request; or about those whose tip is `commit`, if its checks matter there; or for what
+        has changed, where neither is said."""
+        with self._lock:
+            if number is None and commit is not None:
+                found = [want.number for want in self._wants.values() if want.checks and want.head == commit]
+                if not found:
+                    return
+            else:
+                found = [number] if number is not None else []
+            self._call.numbers |= dict.fromkeys(found)
+            self._call.listed |= not found
+        self._ask()
+
+    def _ask(self) -> None:
+        with self._lock:
             self._asked += 1
         self._wake.set()
 
@@ -171,17 +206,17 @@ class Asker:
     def _run(self) -> None:
         while not self._stop.is_set():
             with self._lock:
-                wants, nudged, asked = self._wants, self._nudged, self._asked
-                self._nudged = set()
+                wants, call, asked = self._wants, self._call, self._asked
+                self._call = _Call()
                 self._wake.clear()
-            wait = self._round_and_wait(wants, nudged) if wants or self._last else self._poll()
+            wait = self._round_and_wait(wants, call) if wants or self._last else self._poll()
             self._heard = asked
             self._wake.wait(wait)
 
-    def _round_and_wait(self, wants: Mapping[int, Want], nudged: set[int | None]) -> float:
+    def _round_and_wait(self, wants: Mapping[int, Want], call: _Call) -> float:
         """One round; seconds until the next."""
         try:
-            self._round(wants, nudged)
+            self._round(wants, call)
             self._post(wants)
         except (ForgeUnavailable, ForgeRefused) as fault:
             self._failures += 1
@@ -191,28 +226,42 @@ class Asker:
             return max(asked or 0.0, min(poll * 2.0 ** (self._failures - 1), max(LONGEST, poll)))
         self._failures = 0
         self._deliver(Round(self._now(), self._since))
-        return self._poll()
+        return max(0.0, self._list_at - self._clock())
 
-    def _round(self, wants: Mapping[int, Want], nudged: set[int | None]) -> None:
-        listed = self.source.server.changed_reviews(self._since)
-        updated = {each.number: each.updated for each in listed}
+    def _round(self, wants: Mapping[int, Want], call: _Call) -> None:
+        """Hinted pull requests first: somebody has just done something there. Then a poll, if one is due."""
+        hinted = [number for number in call.numbers if number in wants]
+        self._look_at(wants, hinted)
+        updated: Mapping[int, datetime] = {}
+        poll = call.listed or call.everything or self._failures > 0 or self._clock() >= self._list_at
+        if poll:
+            updated = self._list()
         self._seen = {number: seen for number, seen in self._seen.items() if number in wants}
-        due = [
-            number for number, want in wants.items() if None in nudged or number in nudged or self._due(want, updated)
-        ]
-        for number in due:
+        rest = [number for number in wants if number not in call.numbers]
+        due = [number for number in rest if call.everything or self._due(wants[number], updated, poll)]
+        self._look_at(wants, due)
+        if poll and not self._stop.is_set():  # what was not looked at is asked for again after the next start
+            looked = {*hinted, *due}
+            self._ask_checks([want for number, want in wants.items() if want.pending and number not in looked])
+            self._since = max([*([self._since] if self._since else []), *updated.values()], default=None)
+
+    def _list(self) -> Mapping[int, datetime]:
+        """What has changed in the repository, and when. `_since` follows once all of it has been looked at."""
+        listed = self.source.server.changed_reviews(self._since)
+        self._list_at = self._clock() + self._poll()
+        return {each.number: each.updated for each in listed}
+
+    def _look_at(self, wants: Mapping[int, Want], numbers: Sequence[int]) -> None:
+        for number in numbers:
             if self._stop.is_set():
                 return
             self._one(wants[number])
-        self._ask_checks([want for number, want in wants.items() if want.pending and number not in due])
-        if listed:
-            self._since = max([*([self._since] if self._since else []), *(each.updated for each in listed)])
 
-    def _due(self, want: Want, updated: Mapping[int, datetime]) -> bool:
+    def _due(self, want: Want, updated: Mapping[int, datetime], poll: bool) -> bool:
         seen, moved = self._seen.get(want.number), updated.get(want.number)
         if seen is None:
             return want.known is None or self._since is None or (moved is not None and moved != want.known)
-        return seen.again or seen.look.stamp != want.stamp or (moved is not None and moved != seen.updated)
+        return (seen.again and poll) or seen.look.stamp != want.stamp or (moved is not None and moved != seen.updated)
 
     def _one(self, want: Want) -> None:
         """One pull request. That it is gone, or hidden, is told of it alone."""
@@ -223,10 +272,11 @@ class Asker:
                 raise
             self._deliver(Trouble(fault, self._now(), want.number))
             return
-        before = self._seen.get(want.number)
-        again = before is None or before.updated != review.updated
+        clock, before = self._clock(), self._seen.get(want.number)
+        first = before.first if before is not None and before.updated == review.updated else clock
+        again = clock - first < _SAME_TIME
         look = replace(look, sure=not again)
-        self._seen[want.number] = _Seen(look, review.updated, again)
+        self._seen[want.number] = _Seen(look, review.updated, first, again)
         self._deliver(look)
 
     def _look(self, want: Want) -> tuple[Look, Review]:
@@ -266,8 +316,8 @@ class Asker:
 
     def _permission(self, login: str) -> Permission:
         known = self._rights.get(login)
-        if known is None or time.monotonic() - known[1] > RIGHTS_FOR:
-            known = (self.source.server.permission(login), time.monotonic())
+        if known is None or self._clock() - known[1] > RIGHTS_FOR:
+            known = (self.source.server.permission(login), self._clock())
             self._rights[login] = known
         return known[0]
 
@@ -300,7 +350,7 @@ class Asker:
                     continue
                 self._say(want.number, letter)
                 self._posted.add((want.number, letter.marker))
-                self.nudge(want.number)
+                self.hint(want.number)
                 left -= 1
 
     def _say(self, number: int, letter: Reply) -> None:

@@ -128,10 +128,11 @@ class Watch:
         for asker in self._askers.values():
             asker.nudge()
 
-    def hint(self, number: int | None) -> None:
-        """Something has changed, as a webhook says: from any thread."""
+    def hint(self, number: int | None = None, commit: str | None = None) -> None:
+        """Something has changed, as a webhook says: a pull request, what is known of a commit, or something somewhere.
+        From any thread."""
         for asker in list(self._askers.values()):
-            asker.nudge(number)
+            asker.hint(number, commit)
 
     @property
     def busy(self) -> bool:
@@ -248,7 +249,7 @@ class Watch:
         if said.until is not None:
             self._until[task.id] = said.until
         elif said.fresh:
-            self._askers[task.cursor.repo].nudge(heard.review.number)
+            self._askers[task.cursor.repo].hint(heard.review.number)
         if said.act is not None:
             self._act(draft, task, said.act, now)
             return
