@@ -2,8 +2,8 @@
 
 Every git process gets an environment of its own (inherited `GIT_*` variables name somebody else's repository,
 index or configuration), runs without hooks and fsmonitor, and never asks at a terminal. Ordinary calls go through
-GitPython's command interface; the write path and the long-lived readers are started directly, because four
-milliseconds a call count there.
+GitPython's command interface, imported at the first of them: that alone takes 60 ms. The write path, the long-lived
+readers and what a command only reads are started directly, because milliseconds count there.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
-
-import git as gitpython
 
 from hqd.errors import CannotCommit, Expected, NotAnHQ
 
@@ -127,6 +125,8 @@ class Git:
         timeout: float | None = None,
     ) -> Result:
         """Runs git to its end by GitPython. Raises GitFailed for an exit code not in `codes`, or after `timeout` s."""
+        import git as gitpython  # here: a command that only reads never comes by
+
         command = gitpython.cmd.Git(str(self.cwd))
         whole = clean_environment(self.env) | _NEUTRAL | dict(self.place) | dict(env or {})
         options: dict[str, Any] = {"kill_after_timeout": timeout} if timeout else {}
@@ -148,8 +148,8 @@ class Git:
         return Result(code, out, message)
 
     def read(self, *args: str, codes: Sequence[int] = (0,), stdin: bytes | None = None) -> Result:
-        """Like `run`, for calls that only read: never takes a lock to refresh the index."""
-        return self.run(*args, codes=codes, stdin=stdin, env={"GIT_OPTIONAL_LOCKS": "0"})
+        """Like `quick`, for calls that only read: never takes a lock to refresh the index."""
+        return self.quick(*args, codes=codes, stdin=stdin, env={"GIT_OPTIONAL_LOCKS": "0"})
 
     def quick(
         self,
@@ -159,7 +159,7 @@ class Git:
         codes: Sequence[int] = (0,),
         pass_fds: Sequence[int] = (),
     ) -> Result:
-        """Like `run`, started directly: for the write path."""
+        """Like `run`, started directly: for the write path and for what a person waits for."""
         source: dict[str, Any] = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": stdin}
         done = subprocess.run(
             ["git", *OPTIONS, *args], capture_output=True, cwd=self.cwd, check=False,
