@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from hqd.adapters.archive import GitArchive, no_collection
 from hqd.cli import terminal
-from hqd.cli.backtest_gates import Given, Tested, lesson_at, playbook_at, terms
+from hqd.cli.backtest_gates import Given, Tested, gate_at, lesson_at, playbook_at, terms
 from hqd.cli.backtest_run import Laboratory, Progress, Trial, together
 from hqd.cli.backtest_tables import facts_of, facts_of_many, show, show_many
 from hqd.cli.call import Call
@@ -23,13 +23,14 @@ from hqd.errors import EXIT_OK, Usage
 from hqd.gates.registry import Registry
 from hqd.model.gate import GateSpec
 from hqd.model.lesson import LessonStatus, Scope
+from hqd.model.spelling import meant
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     """What was asked for on the command line."""
 
-    what: str | None = None  # a lesson or a playbook
+    what: str | None = None  # a lesson, a named gate or a playbook
     kind: str | None = None
     settings: tuple[str, ...] = ()
     playbook: str | None = None
@@ -46,7 +47,7 @@ def backtest(call: Call, asked: Asked, *, as_json: bool) -> int:
         view(call) as seen,
         laboratory(call, seen, asked.as_of, allow_commands=asked.allow_commands) as bench,
     ):
-        given = _given(call, seen, asked, bench.registry)
+        given = _given(call, seen, asked, bench)
         wrong = [f"{each.spec.name}: {fault}" for each in given.gates for fault in _faults(each.spec, bench.registry)]
         if wrong:
             raise Usage("; ".join(wrong), remedy="docs/gates.md has all kinds and their keys")
@@ -121,33 +122,49 @@ def existing(seen: View, registry: Registry) -> tuple[Tested, ...]:
     return tuple(each for each in found if each.spec.kind in registry.kinds)
 
 
-def _given(call: Call, seen: View, asked: Asked, registry: Registry) -> Given:
+def _given(call: Call, seen: View, asked: Asked, bench: Laboratory) -> Given:
     if asked.kind is not None:
         if asked.what is not None:
             raise Usage("--kind is a gate of its own", remedy="leave the lesson or playbook out, or --kind")
-        spec = written(asked.kind, asked.settings, registry)
-        scope = Scope(playbooks=(asked.playbook,) if asked.playbook else (), steps=(asked.step,) if asked.step else ())
-        return Given((Tested(spec, scope, Evidence(terms=terms(spec))),), asked.kind)
+        spec = written(asked.kind, asked.settings, bench.registry)
+        return Given((Tested(spec, _scope(asked, bench), Evidence(terms=terms(spec))),), asked.kind)
     if asked.settings:
         raise Usage("--set goes with --kind")
     if asked.what is not None:
         lesson = lesson_at(call, seen, asked.what)
         if lesson is not None:
-            return Given((_narrowed(lesson, asked),), asked.what)
+            return Given((_narrowed(lesson, _scope(asked, bench)),), asked.what)
+        gate = gate_at(call, seen, asked.what, _scope(asked, bench))
+        if gate is not None:
+            return gate
+        if asked.playbook is not None:
+            raise Usage(f"two playbooks: {asked.what} and {asked.playbook}", remedy="name one of them")
     what = asked.what or asked.playbook
     if what is None:
-        raise Usage("say what to test", remedy="--kind K --set k=v, a lesson, or --playbook NAME[@REV]")
+        raise Usage("say what to test", remedy="--kind K --set k=v, a named gate, a lesson, or --playbook NAME[@REV]")
     return playbook_at(call, seen, what, asked.step)
 
 
-def _narrowed(tested: Tested, asked: Asked) -> Tested:
+def _scope(asked: Asked, bench: Laboratory) -> Scope:
+    """Where --playbook and --step say. Raises Usage for one that neither the rules nor history know."""
+    rules, cases = bench.seen.current, bench.corpus.cases
+    playbooks = dict(rules.playbooks) if rules is not None else {}
+    named, step = asked.playbook, asked.step
+    known = {*playbooks, *(case.playbook for case in cases if case.playbook is not None)}
+    if named is not None and named not in known:
+        raise Usage(f"there is no playbook {named}", remedy=meant(named, known))
+    steps = {case.step for case in cases if named in (None, case.playbook)}
+    steps |= {each.name for name, playbook in playbooks.items() if named in (None, name) for each in playbook.steps}
+    if step is not None and step not in steps:
+        where = f"playbook {named} has" if named is not None else "there is"
+        raise Usage(f"{where} no step {step}", remedy=meant(step, steps))
+    return Scope(playbooks=(named,) if named is not None else (), steps=(step,) if step is not None else ())
+
+
+def _narrowed(tested: Tested, scope: Scope) -> Tested:
     """A lesson in a smaller scope than its own."""
-    scope = tested.scope
-    if asked.playbook is not None:
-        scope = scope.model_copy(update={"playbooks": (asked.playbook,)})
-    if asked.step is not None:
-        scope = scope.model_copy(update={"steps": (asked.step,)})
-    return replace(tested, scope=scope)
+    smaller = {key: value for key, value in (("playbooks", scope.playbooks), ("steps", scope.steps)) if value}
+    return replace(tested, scope=tested.scope.model_copy(update=smaller))
 
 
 def _faults(spec: GateSpec, registry: Registry) -> Sequence[str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from hqd.cli.call import Call
@@ -96,42 +95,70 @@ def _terms(key: str, value: Any) -> Iterator[str]:
 
 
 def lesson_at(call: Call, seen: View, what: str) -> Tested | None:
-    """A lesson by id or file, as it stands in the working tree, else on main; None: it names none. Raises Usage,
-    Misconfigured."""
-    root = call.root()
-    reader = FolderReader(root)
-    here = call.cwd / what
-    if what.endswith(".md") and here.is_file():
-        lesson, problems = read_lesson(here.read_bytes(), Path(what).name, named=False)
-        if lesson is None:
-            raise Misconfigured(str(problems[0]) if problems else f"{what}: not a lesson")
-        return of_lesson(lesson, _others(read_config(reader), lesson.id))
-    if not re.fullmatch(r"L-[0-9a-z]{4,}", what):
+    """A lesson by file or id, as it stands in the working tree, else on main; `ID@REV` as committed there.
+
+    None: it names no lesson. Raises Usage, Misconfigured.
+    """
+    if what.endswith(".md"):
+        return _lesson_in(call, what)
+    name, at, revision = what.partition("@")
+    if not re.fullmatch(r"L-[0-9a-z]{4,}", name):
         return None
-    config = read_config(reader)
+    config = config_at(call, seen, revision if at else None)
     known = {lesson.id: lesson for lesson in config.lessons.values()}
-    if what not in known and seen.committed is not None:
+    if name not in known and not at and seen.committed is not None:
         known = {lesson.id: lesson for lesson in seen.committed.lessons.values()}
-    if what not in known:
-        raise Usage(f"there is no lesson {what}", remedy=meant(what, known))
-    return of_lesson(known[what], _others(config, what))
+    if name not in known:
+        raise Usage(f"there is no lesson {name}{_at(revision)}", remedy=meant(name, known))
+    return of_lesson(known[name], _others(config, name))
+
+
+def _lesson_in(call: Call, what: str) -> Tested:
+    root = call.root()
+    path = next((path for path in (call.cwd / what, root / what) if path.is_file()), None)
+    if path is None:
+        raise Usage(f"there is no file {what}", remedy="name a lesson by its id or its file")
+    lesson, problems = read_lesson(path.read_bytes(), path.name, named=False)
+    if lesson is None:
+        raise Misconfigured(str(problems[0]) if problems else f"{what}: not a lesson")
+    return of_lesson(lesson, _others(read_config(FolderReader(root)), lesson.id))
+
+
+def config_at(call: Call, seen: View, revision: str | None) -> Config:
+    """Settings, playbooks and lessons as committed at `revision`, else as they are in the working tree. Raises Usage
+    for a commit that is not there."""
+    if revision is None:
+        return read_config(FolderReader(call.root()))
+    return read_config(seen.at(revision))
+
+
+def _at(revision: str) -> str:
+    return f" at {revision}" if revision else ""
 
 
 def _others(config: Config, own: str) -> tuple[Lesson, ...]:
     return tuple(lesson for lesson in config.lessons.values() if lesson.id != own)
 
 
+def gate_at(call: Call, seen: View, what: str, scope: Scope) -> Given | None:
+    """A named gate of hqd.toml (`NAME`, with `@REV` as committed there).
+
+    None: there is none of that name, or a playbook has it. Raises Usage.
+    """
+    name, at, revision = what.partition("@")
+    config = config_at(call, seen, revision if at else None)
+    known = config.settings.gates if config.settings is not None else {}
+    if name not in known or name in config.by_name:
+        return None
+    spec = resolve_gates((name,), known)[0]
+    return Given((Tested(spec, scope, Evidence(terms=terms(spec))),), what)
+
+
 def playbook_at(call: Call, seen: View, what: str, step: str | None) -> Given:
     """The gates of a playbook (`NAME` or `FILE`, with `@REV` as committed there). Raises Usage, Misconfigured."""
     name, at, revision = what.partition("@")
-    if at:
-        try:
-            config = read_config(seen.history.tree(revision))
-        except KeyError:
-            raise Usage(f"there is no commit {revision!r}") from None
-    else:
-        config = read_config(FolderReader(call.root()))
-    playbook = _playbook(config, name)
+    config = config_at(call, seen, revision if at else None)
+    playbook = _playbook(config, name, _at(revision))
     settings = config.settings.gates if config.settings is not None else {}
     steps = [each for each in playbook.steps if step is None or each.name == step]
     if not steps:
@@ -147,7 +174,7 @@ def playbook_at(call: Call, seen: View, what: str, step: str | None) -> Given:
     return Given(tuple(found), what, many=True, named=settings)
 
 
-def _playbook(config: Config, name: str) -> Playbook:
+def _playbook(config: Config, name: str, when: str) -> Playbook:
     known = config.by_name
     if name in known:
         return known[name]
@@ -156,4 +183,5 @@ def _playbook(config: Config, name: str) -> Playbook:
     if found is not None:
         return found
     wrong = next((str(problem) for problem in config.problems if problem.path == path), "")
-    raise Usage(f"there is no playbook {name}", remedy=wrong or meant(name, known))
+    gates = config.settings.gates if config.settings is not None else {}
+    raise Usage(f"there is no playbook or gate {name}{when}", remedy=wrong or meant(name, (*known, *gates)))

@@ -77,7 +77,7 @@ def _common(found: Backtest, bench: Laboratory, seed: str) -> dict[str, Any]:
         "enforced": found.enforced,
         "agents": {name: _figures(each) for name, each in found.agents.items()},
         "playbooks": {name: _figures(each) for name, each in found.playbooks.items()},
-        "warnings": list(found.warnings),
+        "warnings": [*silence(found.figures, bench), *found.warnings],
         "admission": {"admitted": verdict.admitted, "tested": verdict.tested, "reasons": list(verdict.reasons)},
         "remarks": [{"code": each.code, "message": each.message, "where": each.where} for each in corpus.remarks],
     }
@@ -151,19 +151,19 @@ def show(trial: Trial, bench: Laboratory) -> None:
     terminal.say("")
     terminal.say(f"  cost: ${trial.cost:.2f}, {trial.seconds:.1f} s; {trial.ran} verdicts were not known before")
     _show_admission(admit(trial.found, max_fpr=limit_of(bench)))
-    _show_end(trial.found.warnings, bench)
+    _show_end(trial.found, bench)
 
 
 def show_many(name: str, whole: Backtest, trials: Sequence[Trial], bench: Laboratory, skipped: Sequence[str]) -> None:
     """A playbook's gates, one line each, and all together."""
-    terminal.title(f"{name}: {len(trials)} gates, {AMONG}")
+    terminal.title(f"{name}: {len(trials)} gate{'' if len(trials) == 1 else 's'}, {AMONG}")
     rows = [_line(f"{trial.tested.label}/{trial.tested.spec.name}", trial.found.figures) for trial in trials]
     terminal.rows(_HEADS, [*rows, _line("all together", whole.figures)], indent=2)
     for each in skipped:
         terminal.say(f"  {each}")
     _show_groups("agent", whole.agents)
     _show_flagged(whole.flagged)
-    _show_end(whole.warnings, bench)
+    _show_end(whole, bench)
 
 
 _HEADS = ("GATE", "TP", "FP", "FN", "TN", "OTHER", "PRECISION (STRICT)", "FALSE POSITIVES")
@@ -232,8 +232,22 @@ def _show_admission(verdict: Admission) -> None:
     terminal.say("  may be let in" if verdict.admitted else f"  not to be let in: {'; '.join(verdict.reasons)}")
 
 
-def _show_end(warnings: Sequence[str], bench: Laboratory) -> None:
-    for each in warnings:
+def silence(figures: Figures, bench: Laboratory) -> list[str]:
+    """Why there are no figures, where there are none."""
+    counts = figures.counts
+    if counts.decided:
+        return []
+    if not bench.corpus.cases:
+        return ["history has no output of an agent yet: there is nothing to test on"]
+    if counts.evidence and not counts.gated + counts.unknown + counts.errors:
+        return ["all outputs in scope are evidence of the lesson, or siblings of it: none is left to test on"]
+    if not counts.gated + counts.unknown + counts.errors:
+        return ["no output is in scope: there is nothing to test on"]
+    return ["no output in scope has a label: nobody has yet accepted, edited or turned down what could be judged"]
+
+
+def _show_end(found: Backtest, bench: Laboratory) -> None:
+    for each in (*silence(found.figures, bench), *found.warnings):
         terminal.say(f"  note: {each}")
     remarks = bench.corpus.remarks
     for remark in remarks[:5]:

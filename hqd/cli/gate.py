@@ -146,7 +146,11 @@ def written(kind: str, settings: Sequence[str], registry: Registry) -> GateSpec:
         key, equals, value = each.partition("=")
         if not equals or not key.strip():
             raise Usage(f"--set {each}: write KEY=VALUE")
-        raw[key.strip()] = _value(value, _is_list(registry, kind, key.strip()))
+        name = key.strip()
+        found = _value(value, _is_list(registry, kind, name))
+        if name in raw and not isinstance(found, list):
+            raise Usage(f"--set {name} is given twice", remedy="leave one of them out")
+        raw[name] = [*raw[name], *found] if name in raw else found
     spec, problems = read_gate(raw, "--set", (), lambda place: 0)
     faults = [f"{problem.key}: {problem.message}".lstrip(": ") for problem in problems]
     faults += list(registry.check(spec)) if spec is not None else []

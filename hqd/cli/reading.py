@@ -98,6 +98,10 @@ class View:
         self.book = Forgiving()
         self._rules: dict[Pin, Rules | None] = {}
 
+    def at(self, revision: str) -> GitTree:
+        """The HQ as committed at `revision`. Raises Usage where it names no commit."""
+        return _tree(self.history, self.repo, revision)
+
     @cached_property
     def moment(self) -> datetime:
         """Now; of a view of the past, when its commit was made: dates and ages are told as they were then."""

@@ -106,6 +106,45 @@ A TODO was left.
     assert found["lesson"] == "L-0001"
 
 
+def test_a_named_gate_is_tested_by_its_name_as_it_is_and_as_it_was(made: Made, hqd: Any) -> None:
+    settings = made.root / "hqd.toml"
+    before = settings.read_text()
+    try:
+        settings.write_text(before + '\n[gates.open-ends]\nkind = "must_not_include"\nvalues = ["TODO"]\n')
+        named = json.loads(hqd("open-ends", "--json"))
+        given = json.loads(hqd("--kind", "must_not_include", "--set", "values=TODO", "--json"))
+        assert named["counts"] == given["counts"]
+        assert named["gate"]["name"] == "open-ends"
+        brief = json.loads(hqd("open-ends", "--playbook", "brief", "--json"))
+        assert {"brief"} == brief["playbooks"].keys()
+        assert "no playbook or gate open-ends at main" in hqd("open-ends@main", code=2)
+        assert "open-ends" in hqd("open-end", code=2)
+    finally:
+        settings.write_text(before)
+
+
+def test_a_parameter_given_twice_is_a_longer_list_or_a_mistake(hqd: Any) -> None:
+    gate = ("--kind", "must_not_include")
+    twice = json.loads(hqd(*gate, "--set", "values=TODO", "--set", "values=refund", "--json"))
+    once = json.loads(hqd(*gate, "--set", 'values=["TODO", "refund"]', "--json"))
+    assert twice == once
+    assert twice["gate"]["params"]["values"] == ["TODO", "refund"]
+    faults = hqd(*gate, "--set", "values=x", "--set", "ignore_case=true", "--set", "ignore_case=false", code=2)
+    assert "ignore_case is given twice" in faults
+
+
+def test_where_there_is_nothing_to_test_on_it_says_why(made: Made, hqd: Any) -> None:
+    gate = ("--kind", "must_not_include", "--set", "values=TODO")
+    first = git(made.root, "rev-list", "--max-parents=0", "main")
+    assert "no output of an agent yet" in hqd(*gate, "--as-of", first)
+    found = json.loads(hqd(*gate, "--as-of", first, "--json"))
+    assert found["precision"] is None
+    assert set(found["counts"].values()) == {0}
+    assert found["warnings"] == ["history has no output of an agent yet: there is nothing to test on"]
+    assert "no output in scope has a label" in hqd(*gate, "--playbook", "note")  # goes to nobody
+    assert "no output is in scope" in hqd(*gate, "--playbook", "article", "--step", "approve")
+
+
 def test_gates_that_look_at_the_task_and_the_files_see_what_the_attempt_saw(hqd: Any) -> None:
     found = json.loads(hqd("--kind", "must_include", "--set", "values=number", "--set", "target=task", "--json"))
     assert found["left_out"]["errors"] == 0
@@ -131,7 +170,18 @@ def test_text_for_people_says_among_whom_and_never_zero_per_cent(hqd: Any) -> No
         (("--kind", "no_such_kind"), "no gate kind"),
         (("--kind", "command", "--set", 'argv=["true"]'), "--allow-commands"),
         (("L-9999",), "no lesson L-9999"),
-        (("nowhere",), "no playbook nowhere"),
+        (("L-9999@main",), "no lesson L-9999 at main"),
+        (("lessons/none.md",), "no file lessons/none.md"),
+        (("nowhere",), "no playbook or gate nowhere"),
+        (("article@nowhere",), "no commit 'nowhere'"),
+        ((f"article@{'d' * 40}",), "no commit"),
+        (("article", "--playbook", "brief"), "two playbooks"),
+        (("--kind", "non_empty", "--playbook", "artikle"), "did you mean article?"),
+        (
+            ("--kind", "non_empty", "--playbook", "article", "--step", "research"),
+            "playbook article has no step research",
+        ),
+        (("--kind", "non_empty", "--step", "wriet"), "there is no step wriet"),
         (("--kind", "non_empty", "--as-of", "nowhere"), "no commit 'nowhere'"),
     ],
 )

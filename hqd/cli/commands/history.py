@@ -34,7 +34,7 @@ def replay(
 def backtest(
     context: typer.Context,
     what: Annotated[
-        str | None, typer.Argument(metavar="LESSON | PLAYBOOK[@REV]", help="Its gates; with --kind none.")
+        str | None, typer.Argument(metavar="LESSON | GATE | PLAYBOOK[@REV]", help="What is tested; with --kind none.")
     ] = None,
     kind: Annotated[str | None, typer.Option("--kind", metavar="KIND", help="One gate of this kind.")] = None,
     set_: Annotated[
@@ -60,7 +60,8 @@ def backtest(
 ) -> None:
     """Try a gate, lesson or playbook on every past output.
 
-    Beside what people said of these outputs. Labels come from people's acts alone and are set before any gate runs.
+    A lesson by id or file, a gate of hqd.toml by its name, a playbook; each also as committed at a revision. Beside
+    what people said of these outputs: labels come from people's acts alone and are set before any gate runs.
 
     Example: hqd backtest --kind must_not_include --set values=TODO --playbook newsletter
     """
