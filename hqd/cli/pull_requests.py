@@ -6,6 +6,7 @@ from datetime import datetime
 
 from hqd.cli import terminal
 from hqd.cli.reading import View
+from hqd.cli.waiting import UNASKED, unasked
 from hqd.model.board import Task
 from hqd.model.forge_news import RepositoryNews
 from hqd.model.task import State
@@ -20,7 +21,8 @@ def waiting(seen: View, task: Task, moment: datetime) -> str:
         return ""
     news = seen.forge.reviews.get(task.id)
     known = news is not None and news.number == state.number and bool(news.waits)
-    waits = news.waits if news is not None and known else f"pull request #{state.number} waits for a person's word"
+    whom = UNASKED if unasked(task) else "a person's word"
+    waits = news.waits if news is not None and known else f"pull request #{state.number} waits for {whom}"
     where = f" ({state.url})" if state.url else ""
     return waits + where + _trouble(seen, task, moment)
 

@@ -16,6 +16,13 @@ AUDIT = (
     " nothing of it lands"
 )
 
+UNASKED = "hqd, which merges it as soon as the forge lets it: nobody is asked (review.sample)"
+
+
+def unasked(task: Task) -> bool:
+    """Whether hqd merges this pull request by itself, since people are asked for a share only."""
+    return task.state is State.REVIEW and task.cursor.review is not None and task.cursor.review.sample is not None
+
 
 def waits_for(task: Task, board: Board, now: datetime, *, alive: bool, doing: str = "") -> str:
     """One line for the board. `alive`: a daemon runs; `doing`: what its worker does, or its review waits for."""

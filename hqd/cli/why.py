@@ -11,7 +11,7 @@ from hqd.cli.finding import Told, find
 from hqd.cli.pull_requests import unheard
 from hqd.cli.reading import View, now, view
 from hqd.cli.status import _doing
-from hqd.cli.waiting import NO_DAEMON, next_step, waits_for
+from hqd.cli.waiting import NO_DAEMON, next_step, unasked, waits_for
 from hqd.core.flow import next_move
 from hqd.core.unjudged import in_words, unjudged
 from hqd.errors import EXIT_OK
@@ -84,6 +84,8 @@ def facts(seen: View, story: Told, moment: datetime) -> dict[str, Any]:
 
 def who(task: Task, board: Board, moment: datetime, *, alive: bool) -> str:
     """Who or what moves it on."""
+    if unasked(task):
+        return "the forge"
     if task.state in (State.BLOCKED, State.REVIEW):
         return "a human"
     if board.paused:
@@ -116,6 +118,8 @@ def _next(task: Task, board: Board, moment: datetime) -> str:
         return f"a retry begins round {task.cursor.round + 1}" + (f" at {task.cursor.step}" if task.cursor.step else "")
     if task.state is State.REVIEW and task.cursor.review is not None and task.cursor.review.audit:
         return "your word is noted, nothing lands, and the task goes on as its gates have decided"
+    if unasked(task):
+        return "merged: the flow goes on; a word against it before then is heard, and full review comes back"
     if task.state is State.REVIEW:
         return "approved: the flow goes on; changes: back to an agent step with your words"
     if task.state is State.ACTIVE:

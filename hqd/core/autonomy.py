@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from hqd.core.audit import coin
 from hqd.core.report.share import Share, percent
-from hqd.model.board import Rules, Task
+from hqd.model.board import Task
 from hqd.model.corpus import Case, Label
 from hqd.model.playbook import Playbook, Review, Step
+from hqd.model.record import ReviewState
+from hqd.model.settings import Settings
 
 SHARES = (0.5, 0.2, 0.1, 0.05)
 """What is proposed, one after the other; each on reviews that were made since the one before was accepted."""
@@ -33,31 +35,31 @@ def share_of(review: Review) -> float:
     return review.sample if isinstance(review.sample, float | int) else 1.0
 
 
-def forbids(step: Step, rules: Rules, repo: str | None) -> str | None:
-    """Why this review can never be skipped; None: it may be, its work lands as with `land = "auto"`, or not at all.
+def skipped(task: Task, playbook: Playbook, step: Step, restored: Mapping[str, str]) -> float | None:
+    """The share under which people are not asked for this review; None: they are, as soon as they have seen it once.
 
-    On a forge people merge; hqd does not do it in their place. Other repositories are not hqd's to merge unseen.
+    Its work lands all the same: a forge is told to merge it, elsewhere it lands as with `land = "auto"`.
     """
-    review = step.review
-    if review is None:
-        return "it is no review"
-    if review.land == "never":
-        return None
-    if repo is not None:
-        return "its work lands in another repository"
-    if rules.settings.forge.kind != "local":
-        return f"its work lands by a merge on {rules.settings.forge.kind}"
-    return None
-
-
-def skipped(task: Task, playbook: Playbook, step: Step, rules: Rules, restored: Mapping[str, str]) -> float | None:
-    """The share under which this review of this task is skipped; None: people are asked."""
     if step.review is None or playbook.name in restored:
         return None
-    share, repo = share_of(step.review), task.document.header.repo or playbook.repo
-    if share >= 1 or forbids(step, rules, repo) is not None or task.cursor.review is not None:
+    share, before = share_of(step.review), task.cursor.review
+    if share >= 1 or (before is not None and before.sample is None):
         return None
     return share if coin("review", task.id, step.name) >= share else None
+
+
+def by_forge(task: Task, review: Review, settings: Settings) -> bool:
+    """Whether work that people are not asked for lands as a pull request that hqd opens and merges.
+
+    Only so its checks run and its rules for main hold. What changes nothing, or is not to land, needs none.
+    """
+    work = task.cursor.head is not None and task.cursor.head != task.cursor.base
+    return work and review.land != "never" and settings.forge.kind != "local"
+
+
+def unasked(review: ReviewState, share: float) -> ReviewState:
+    """A pull request that nobody is asked for, and that hqd is to merge."""
+    return review.model_copy(update={"sample": share})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def escapes(playbook: str, cases: Sequence[Case], after: int) -> tuple[Escape, .
 
 def to_land(task: Task, step: Step) -> str | None:
     """The work that is to land because its review was skipped; None: there is none, or people have it."""
-    last, cursor = task.last, task.cursor
-    if last is None or last.sample is None or step.review is None or step.review.land == "never":
+    cursor = task.cursor
+    if cursor.sample is None or step.review is None or step.review.land == "never":
         return None
     return cursor.head if cursor.head is not None and cursor.head != cursor.base else None

@@ -4,16 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from hqd.core.autonomy import forbids
-from hqd.model.board import Rules
 from hqd.model.playbook import Playbook
-from hqd.model.problem import Place, Problem, ProblemLevel
-from hqd.model.record import Pin
-from hqd.model.settings import Settings
+from hqd.model.problem import Place, Problem
 
 
-def check_autonomy(settings: Settings, path: str, playbook: Playbook) -> Iterator[Problem]:
-    rules = Rules(Pin(playbooks="", settings=""), settings, {})
+def check_autonomy(path: str, playbook: Playbook) -> Iterator[Problem]:
     for index, step in enumerate(playbook.steps):
         review = step.review
         if review is None:
@@ -21,11 +16,5 @@ def check_autonomy(settings: Settings, path: str, playbook: Playbook) -> Iterato
         place: Place = ("steps", index, "review", "sample")
         if review.sample == "auto" and review.risk is None:
             yield Problem(path, 0, "", "asks for a share by itself, and sets no risk", "add risk = 0.02", place=place)
-        if isinstance(review.sample, float | int):
-            if not 0 < review.sample <= 1:
-                yield Problem(path, 0, "", f"is {review.sample:g}", "write a share above 0, at most 1", place=place)
-            why = forbids(step, rules, playbook.repo)
-            if review.sample < 1 and why is not None:
-                message = f"people are asked for every review all the same: {why}"
-                remedy = 'let it land here, or land = "never"'
-                yield Problem(path, 0, "", message, remedy, ProblemLevel.WARNING, place)
+        if isinstance(review.sample, float | int) and not 0 < review.sample <= 1:
+            yield Problem(path, 0, "", f"is {review.sample:g}", "write a share above 0, at most 1", place=place)

@@ -358,7 +358,7 @@ def _claim_event(
         pin=scoped(rules, playbook.name, task.document.header.tags).pin,
         snapshot=board.snapshot,
         work=targets.begins(task, playbook, step, board),
-        sample=autonomy.skipped(task, playbook, step, rules, board.restored),
+        sample=autonomy.skipped(task, playbook, step, board.restored),
         claim=Claim(nonce=nonce, host=board.host, until=until),
     )
 

@@ -167,6 +167,7 @@ def _passed(cursor: Cursor, event: Event) -> Cursor:
         spawned={**cursor.spawned, step: tuple(event.spawned.split())} if event.spawned is not None else cursor.spawned,
         head=event.work.head if event.work and event.work.head else cursor.head,
         merge=cursor.merge if event.work is None or event.work.head is None else None,
+        sample=event.sample,
         base=cursor.base or (event.work.base if event.work else None),
         files=tuple(dict.fromkeys([*cursor.files, *(event.work.files if event.work else ())])),
     )
@@ -296,7 +297,7 @@ def _resumed(cursor: Cursor, event: Event) -> Cursor:
         stalled_tokens=0,
         borne=event.borne if event.borne is not None else cursor.borne,
         wall=0.0,
-        review=review_state.kept(cursor.review),
+        review=review_state.anew(cursor.review),
         playbook=event.playbook or cursor.playbook,
         patch=cursor.patch if not back else None,
     )

@@ -15,14 +15,15 @@ def to_merge(task: Task, step: Step | None) -> MergeStyle | None:
     """How the task's pull request is to be merged now; None: not by hqd, or not yet.
 
     `hqd approve` asks for it (`merge`: the very commit that was approved), or approvals on the forge where the
-    review lands `on_approval`. New commits on the branch make both void.
+    review lands `on_approval`, or nothing missing where nobody is asked (`sample`). New
+    commits on the branch make all of these void.
     """
     review = task.cursor.review
     if task.state is not State.REVIEW or review is None or step is None or step.review is None:
         return None
     if review.number is None or review.head == review.base or review.audit or step.review.land == "never":
         return None
-    approved = review.approved and step.review.land == "on_approval"
+    approved = review.approved and (step.review.land == "on_approval" or review.sample is not None)
     return MergeStyle(step.review.style) if approved or review.merge == review.head else None
 
 

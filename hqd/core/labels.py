@@ -171,15 +171,18 @@ class _Story:
     def resumed(self, event: PastEvent) -> None:
         self._supersede(event.details.get("items", ()), event)
 
-    def review_opened(self, _event: PastEvent) -> None:
+    def review_opened(self, event: PastEvent) -> None:
         self.shown = _before_the_person(self.current.values())
         for output in self.shown:
-            output.shown = True
+            output.shown = (event.details.get("review") or {}).get("sample") is None
 
     def feedback(self, event: PastEvent) -> None:
-        if event.to == "review":
-            return
         said = event.details
+        if event.to == "review":
+            review = said.get("review") or {}
+            if review and (review.get("sample") is None or review.get("approvers")):
+                self._saw()  # also where nobody was asked for it: a person has spoken
+            return
         if said.get("label") is not None:
             self._judge_audited(str(said["label"]), event)
             return
@@ -232,7 +235,12 @@ class _Story:
         self.current = {}
         self.shown = ()
 
+    def _saw(self) -> None:
+        for output in self.shown:
+            output.shown = True
+
     def _all(self, label: Label, source: str, reason: str, event: PastEvent) -> None:
+        self._saw()
         for output in self.shown:
             output.say(label, source, reason, event)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hqd.model.record import Cursor, Event, ReviewState, Work
+from hqd.model.record import Cursor, Event, ReviewState, Via, Work
 
 NO_WORK: dict[str, Any] = {"review": None, "repo": None, "base": None, "head": None, "merge": None}
 """Fields of a cursor whose task has no work that is not on main."""
@@ -31,7 +31,16 @@ def heard(before: ReviewState | None, event: Event) -> ReviewState | None:
     if state is None:
         return None
     known = before.answered if before is not None else ()
-    return state.model_copy(update={"answered": _union(known, state.answered, event.items)})
+    update: dict[str, Any] = {"answered": _union(known, state.answered, event.items)}
+    if before is not None and _somebodys(before, state, event):
+        update["sample"] = None
+    return state.model_copy(update=update)
+
+
+def _somebodys(before: ReviewState, state: ReviewState, event: Event) -> bool:
+    """Whether a person has spoken, or put commits there: from then on the review is his, whatever the coin said."""
+    spoken = bool(event.findings or event.items or event.outcome) or event.via is Via.CLI
+    return spoken or state.head != before.head
 
 
 def stands(cursor: Cursor, review: ReviewState | None) -> dict[str, Any]:
@@ -62,6 +71,12 @@ def kept(state: ReviewState | None) -> ReviewState | None:
     return state.model_copy(
         update={"approved": False, "approvers": (), "gone_since": None, "closed_since": None, "opened": None}
     )
+
+
+def anew(state: ReviewState | None) -> ReviewState | None:
+    """What a new round keeps: a person has begun it, so that its review is asked for."""
+    left = kept(state)
+    return left.model_copy(update={"sample": None}) if left is not None else None
 
 
 def _union(*parts: tuple[str, ...]) -> tuple[str, ...]:

@@ -355,12 +355,14 @@ def _verdict(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> S
     told = standing(terms.awaited, heard.checks, state.head, state.opened, now)
     if by and not told.missing and terms.land == "never":
         return Said(Passed(", ".join(by)))
-    good = bool(by) and not told.missing
+    good = (bool(by) or state.sample is not None) and not told.missing
     if good != state.approved or (good and by != state.approvers):
-        names = ", ".join(by if good else state.approvers) or "nobody"
+        names = ", ".join(by if good else state.approvers)
         after = state.model_copy(update={"approved": good, "approvers": by if good else ()})
-        why = f"approved by {names}" if good else f"no longer approved ({names})"
-        return Said(Followed(after, why, by=names if good else "forge"))
+        why = f"approved by {names}" if good else f"no longer approved ({names or 'nobody'})"
+        if good and not by:
+            why = "nothing is missing; nobody is asked for a word (review.sample)"
+        return Said(Followed(after, why, by=names if good and by else "forge"))
     if told.until is not None:
         return Said(until=told.until, waits=_waits(state, heard, terms))
     return None
@@ -377,10 +379,12 @@ def _waits(state: ReviewState, heard: Heard, terms: Terms) -> str:
     parts = []
     if told.missing:
         parts.append(f"checks: {told.missing}")
-    if not by:
+    if not by and state.sample is None:
         asked = f" by {', '.join(heard.review.reviewers)}" if heard.review.reviewers else ""
         parts.append(f"an approval{asked}")
-    if terms.land == "on_merge":
+    if state.sample is not None:
+        parts.append("hqd, which merges it as soon as the forge lets it: nobody is asked (review.sample)")
+    elif terms.land == "on_merge":
         parts.append("the merge")
     elif terms.land == "on_approval" and by and not told.missing:
         parts.append(f"hqd merges it, approved by {', '.join(by)}")

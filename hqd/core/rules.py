@@ -120,7 +120,7 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
     for index, step in enumerate(playbook.steps):
         yield from _step(rules, path, playbook, step, ("steps", index))
     yield from _landing(path, playbook)
-    yield from check_autonomy(rules.settings, path, playbook)
+    yield from check_autonomy(path, playbook)
     yield from check_forge_checks(rules.settings, path, playbook)
     yield from _schedule(rules, path, playbook)
     yield from check_experiment(rules.settings, path, playbook, rules.texts, rules.folder)

@@ -125,7 +125,7 @@ def _drifted(draft: Draft, before: Sequence[Task], place: Place, now: datetime) 
         review = task.cursor.review
         if review is None:
             continue
-        approved = review.approved or review.merge is not None
+        approved = review.sample is None and (review.approved or review.merge is not None)
         void = "; the approval was of other code and does not count any more" if approved else ""
         event = Event(
             event=EventKind.FEEDBACK,

@@ -25,6 +25,8 @@ KINDS = {
 
 def tell(written: Sequence[Written], notifier: Notifier) -> None:
     for each in written:
+        if each.event.event is EventKind.REVIEW_OPENED and each.event.sample is not None:
+            continue  # nobody is asked for it
         kind = "review" if each.event.audited else KINDS.get(each.event.event)
         if kind is not None:
             notifier.tell(kind, facts(each))

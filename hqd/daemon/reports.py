@@ -75,6 +75,7 @@ def opened(task: Task, review: ReviewState, gates: tuple[GateResult, ...], note:
         review=review,
         gates=gates,
         message=note or None,
+        sample=review.sample,
     )
 
 

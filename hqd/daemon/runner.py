@@ -10,6 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field, replace
 
+from hqd.core.autonomy import by_forge, unasked
 from hqd.core.secret_scan import redact
 from hqd.daemon import attempt
 from hqd.daemon.forge.faults import meaning
@@ -118,11 +119,17 @@ class Runner:
                 return checked
             gates = (*gates, *checked.gates)
         share = job.task.last.sample if job.task.last is not None else None
-        if share is not None:
+        wanted = job.step.review
+        if share is not None and not (wanted is not None and by_forge(job.task, wanted, job.rules.settings)):
             return _skipped(job, gates, share)
         try:
-            review = self._shop.places(job.repo).forge.open(opening(job, gates, self._shop))
-            return Opened(job.task.id, job.nonce, review, gates, ready.note)
+            review = self._shop.places(job.repo).forge.open(opening(job, gates, self._shop, unasked=share))
+            if share is None:
+                return Opened(job.task.id, job.nonce, review, gates, ready.note)
+            if review.number is None:  # a repository on no forge, or on another one
+                return _skipped(job, gates, share)
+            note = "; ".join(filter(None, (_unasked(share), "hqd merges it", ready.note)))
+            return Opened(job.task.id, job.nonce, unasked(review, share), gates, note)
         except HqdError as fault:
             what = meaning(fault)
             ended = job.ended(what.outcome, what.failure, clean(what.message, self._shop.secrets()))
@@ -144,5 +151,8 @@ class Runner:
 
 def _skipped(job: Job, gates: tuple[GateResult, ...], share: float) -> Report:
     """The end of a review that people are not asked for: its claim says by which share."""
-    message = f"skipped by sample: people are asked for {share:g} of this playbook's reviews"
-    return replace(job.ended(Outcome.PASSED, None, message), gates=gates, sample=share)
+    return replace(job.ended(Outcome.PASSED, None, _unasked(share)), gates=gates, sample=share)
+
+
+def _unasked(share: float) -> str:
+    return f"skipped by sample: people are asked for {share:g} of this playbook's reviews"

@@ -30,3 +30,5 @@ class Opening:
     snapshot: str  # commit of the HQ that the claim was decided on
     now: datetime
     brief: Callable[[], Brief]  # asked only where there is somebody to tell: it reads the task's records
+    asked: bool = True  # False: nobody is asked for a word, no reviewers are named
+    theirs: str | None = None  # a person's tip of the branch, which the work has been brought together with

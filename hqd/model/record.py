@@ -157,6 +157,7 @@ class ReviewState(Value):
     reminded: datetime | None = None
     merge: str | None = None  # the head that a person told hqd to merge (`hqd approve`)
     replaced: str | None = None  # the head before a person's commits, where `head` is theirs
+    sample: float | None = None  # of one that nobody is asked for: the share that people are; hqd merges it
     audit: bool = False  # of an output that gates have stopped: a word on it is a label, nothing of it lands
 
 
@@ -227,6 +228,7 @@ class Cursor(Value):
     repo: str | None = None  # the target repository that `base` and `head` are commits of; None: the HQ
     base: str | None = None  # where the task's branch began
     head: str | None = None  # its accepted tip
+    sample: float | None = None  # of a review that nobody was asked for, until its work has landed: the share
     merge: Merge | None = None  # main's changes that the next attempt is to bring together with the work
     files: tuple[str, ...] = ()  # what its accepted work changed
     landed: str | None = None  # the commit on main that brought it
@@ -309,7 +311,7 @@ class Event(Value):
     landed: str | None = None  # the commit that landed the work
     head: str | None = None  # the tip of the branch that a person's word on a review was said of
     audit: float | None = None  # share of gate-stopped outputs that people are shown; this one is where `to` is review
-    sample: float | None = None  # share of reviews that people are asked for; this one was not where it `finished`
+    sample: float | None = None  # share of reviews that people are asked for; not for the one that ends or opens here
     label: Literal["accepted", "rejected"] | None = None  # a person's word on an audited output
 
     @property

@@ -119,3 +119,37 @@ def test_killed_while_the_branch_is_pushed(tmp_path: Path, hook: str) -> None:
             opened(at, in_state(at.hq, slug, "review", daemon=last))
         finally:
             stop(last)
+
+
+@pytest.mark.crash
+def test_killed_while_it_opens_and_merges_what_nobody_is_asked_for(tmp_path: Path) -> None:
+    """Around the creation and around the merge: one pull request, merged once, and nobody was asked."""
+    with forged(tmp_path) as at:
+        playbook = at.hq.root / "playbooks/article.toml"
+        playbook.write_text(playbook.read_text().replace('land = "on_merge"', 'land = "on_merge", sample = 0.000001'))
+        at.hq.write("hqd.toml", (at.hq.root / "hqd.toml").read_text() + "[limits]\ndeaths = 1000\n")
+        at.hq.commit("a share of reviews")
+        at.hq.git("push", "-q", "origin", "main")
+        slug = drop(at.hq, "a.md", TASK)
+        left = [("POST", "/pulls", kind) for kind in ("asked", "done")]
+        left += [("PUT", "/merge", kind) for kind in ("asked", "done")]
+        victim: list[Daemon] = []
+
+        def kill(kind: str, seen: Seen) -> None:
+            if left and victim and (seen.method, kind) == (left[0][0], left[0][2]) and seen.path.endswith(left[0][1]):
+                left.pop(0)
+                os.kill(victim[0].pid, signal.SIGKILL)
+                victim[0].process.wait(timeout=20)
+
+        at.server.at = kill
+        for _kill in range(4):
+            victim[:] = [start(at.hq, HQD_SECRET_FORGE=TOKEN)]
+            until(partial(_dead, victim[0]), f"killed before {left}", 60)
+            checked(at)
+        last = start(at.hq, HQD_SECRET_FORGE=TOKEN)
+        try:
+            in_state(at.hq, slug, "done", daemon=last)
+        finally:
+            stop(last)
+        assert (at.pull.merged_by, at.pull.reviewers) == ("hqd-bot", [])
+        assert at.hq.git("log", "--format=%H", "--grep=^Merge hqd/", "main").count("\n") == 0

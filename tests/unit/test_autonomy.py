@@ -7,16 +7,15 @@ from typing import Any
 import pytest
 
 from hqd.cli.autonomy import edited
-from hqd.core.autonomy import escapes, forbids, share_of, skipped, standing, to_land
+from hqd.core.autonomy import by_forge, escapes, share_of, skipped, standing, to_land
 from hqd.core.autonomy_rules import check_autonomy
 from hqd.errors import Expected
-from hqd.model.board import Rules, Task
+from hqd.model.board import Task
 from hqd.model.corpus import Case, Label
 from hqd.model.playbook import Playbook, Review, Step
-from hqd.model.record import Cursor, Event, EventKind, Phase, Pin
+from hqd.model.record import Cursor, Phase, ReviewState
 from hqd.model.settings import Forge, Settings
 from hqd.model.task import State, TaskDocument, TaskHeader
-from tests.unit.report_scenes import BEGIN
 
 AUTO = Review(sample="auto", risk=0.02)
 
@@ -25,10 +24,6 @@ def playbook(review: Review, **fields: Any) -> Playbook:
     return Playbook(
         name="p", steps=(Step(name="write", agent="a", deliver="x.md"), Step(name="ok", review=review)), **fields
     )
-
-
-def rules(kind: Any = "local") -> Rules:
-    return Rules(Pin(playbooks="a", settings="b"), Settings(format=1, forge=Forge(kind=kind)), {})
 
 
 def task(name: str = "20261122-t-000001", **cursor: Any) -> Task:
@@ -86,34 +81,41 @@ def test_only_what_people_saw_and_decided_of_this_playbook_counts_and_each_task_
 def test_the_coin_skips_the_share_that_it_should_and_always_the_same_tasks() -> None:
     made = playbook(Review(sample=0.2))
     names = [f"20261122-t-{n:06x}" for n in range(3000)]
-    asked = [name for name in names if skipped(task(name), made, made.steps[1], rules(), {}) is None]
+    asked = [name for name in names if skipped(task(name), made, made.steps[1], {}) is None]
     assert 530 <= len(asked) <= 670  # 600 wanted, 3.2 standard deviations
     more = playbook(Review(sample=0.5))
-    again = {name for name in names if skipped(task(name), more, more.steps[1], rules(), {}) is None}
+    again = {name for name in names if skipped(task(name), more, more.steps[1], {}) is None}
     assert set(asked) < again, "a larger share asks for the same ones, and for more"
 
 
-def test_no_review_is_skipped_where_its_landing_does_not_allow_it_or_an_escape_forbids_it() -> None:
+def test_no_review_is_skipped_after_an_escape_or_once_people_have_seen_it() -> None:
     made = playbook(Review(sample=0.000001))
     step = made.steps[1]
-    assert skipped(task(), made, step, rules(), {}) == 0.000001
-    assert skipped(task(), made, step, rules(), {"p": "escaped"}) is None
-    assert skipped(task(), made, step, rules("github"), {}) is None
-    assert skipped(task(), playbook(AUTO), Step(name="ok", review=AUTO), rules(), {}) is None
-    assert skipped(task(), playbook(Review(sample=0.000001), repo="site"), step, rules(), {}) is None
-    assert "github" in (forbids(step, rules("github"), None) or "")
-    assert forbids(Step(name="ok", review=Review(land="never")), rules("github"), "site") is None
+    seen = ReviewState(step="ok", branch="b", head="h", base="b", number=1)
+    assert skipped(task(), made, step, {}) == 0.000001
+    assert skipped(task(), made, step, {"p": "escaped"}) is None
+    assert skipped(task(), playbook(AUTO), Step(name="ok", review=AUTO), {}) is None
+    assert skipped(task(review=seen), made, step, {}) is None
+    assert skipped(task(review=seen.model_copy(update={"sample": 0.5})), made, step, {}) == 0.000001
     assert share_of(AUTO) == 1.0
+
+
+def test_on_a_forge_unseen_work_is_a_pull_request_and_elsewhere_it_needs_none() -> None:
+    settings = Settings(format=1, forge=Forge(kind="gitlab"))
+    work = task(head="h", base="b")
+    assert by_forge(work, AUTO, settings)
+    assert not by_forge(task(head="b", base="b"), AUTO, settings)
+    assert not by_forge(work, Review(land="never"), settings)
+    assert not by_forge(work, AUTO, Settings(format=1))
 
 
 def test_skipped_work_lands_and_work_that_people_passed_does_not_land_twice() -> None:
     step = playbook(AUTO).steps[1]
-    end = Event(event=EventKind.FINISHED, to=State.QUEUE, at=BEGIN, step="ok", sample=0.2)
-    work = task(head="h", base="b").changed(last=end)
+    work = task(head="h", base="b", sample=0.2)
     assert to_land(work, step) == "h"
-    assert to_land(work.changed(last=end.model_copy(update={"sample": None})), step) is None
+    assert to_land(task(head="h", base="b"), step) is None
     assert to_land(work, Step(name="ok", review=Review(land="never"))) is None
-    assert to_land(task().changed(last=end), step) is None
+    assert to_land(task(sample=0.2), step) is None
 
 
 def test_what_people_take_back_is_an_escape_also_where_nobody_was_asked() -> None:
@@ -132,14 +134,11 @@ def test_what_people_take_back_is_an_escape_also_where_nobody_was_asked() -> Non
 
 
 def test_what_is_written_wrongly_is_named() -> None:
-    settings = rules().settings
-    assert [p.message for p in check_autonomy(settings, "x", playbook(Review(sample="auto")))] == [
+    assert [p.message for p in check_autonomy("x", playbook(Review(sample="auto")))] == [
         "asks for a share by itself, and sets no risk"
     ]
-    assert [p.message for p in check_autonomy(settings, "x", playbook(Review(sample=1.5)))] == ["is 1.5"]
-    (warned,) = check_autonomy(rules("github").settings, "x", playbook(Review(sample=0.5)))
-    assert not warned.stops
-    assert not list(check_autonomy(settings, "x", playbook(AUTO)))
+    assert [p.message for p in check_autonomy("x", playbook(Review(sample=1.5)))] == ["is 1.5"]
+    assert not list(check_autonomy("x", playbook(AUTO)))
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,9 @@ second pull request.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 
 from hqd.adapters.local_forge import LocalForge
 from hqd.errors import BranchMoved, ForgeRefused, HqdError, RemoteRefused, RemoteUnavailable
-from hqd.model.board import Task
 from hqd.model.opening import Brief, Opening
 from hqd.model.playbook import Review as Wanted
 from hqd.model.problem import one_line
@@ -32,14 +30,10 @@ _TRIES = 3
 
 
 class ServerForge:
-    """Port Forge. `base`: the branch that work is to land on; `descends(old, new)`: whether a commit has another behind
-    it, among commits that are here."""
+    """Port Forge. `base`: the branch that work is to land on."""
 
-    def __init__(
-        self, server: RemoteForge, remote: Remote, branches: Branches, base: str, descends: Callable[[str, str], bool]
-    ) -> None:
-        self._server, self._remote, self._branches = server, remote, branches
-        self._base, self._descends = base, descends
+    def __init__(self, server: RemoteForge, remote: Remote, branches: Branches, base: str) -> None:
+        self._server, self._remote, self._base = server, remote, base
         self._local = LocalForge(branches)
 
     @property
@@ -59,41 +53,37 @@ class ServerForge:
         if state.head == state.base:
             return state
         there = self._server.find_review(state.branch)
-        state = state.model_copy(update={"head": self._push(wanted.task, state, there)})
+        self._push(wanted, state, there)
         brief = wanted.brief()
         pull = self._pull(state, there, brief)
         state = state.model_copy(update={"number": pull.number, "url": pull.url})
         if pull.status is ReviewStatus.OPEN and wanted.step.review is not None:
-            self._tell(wanted.task.id, pull, state.head, brief, wanted.step.review)
+            self._tell(wanted.task.id, pull, state.head, brief, wanted.step.review, wanted.asked)
         return state
 
-    def _push(self, task: Task, state: ReviewState, there: Review | None) -> str:
-        """The branch on the remote is at the work, or at a person's commits on top of it; that tip.
+    def _push(self, wanted: Opening, state: ReviewState, there: Review | None) -> None:
+        """The branch on the remote is at the work. Raises BranchMoved where a person has put it elsewhere meanwhile.
 
-        Only what the task itself had under review, or what has landed, is ever replaced, by compare-and-swap: work that
-        was put onto a newer main does not descend from what it was before.
+        Only what the task itself had under review, what has landed, and a person's commits that the work was brought
+        together with are ever replaced, by compare-and-swap: rebased work does not descend from what it was before.
         """
-        ref, expected = f"refs/heads/{state.branch}", None
-        known = {task.cursor.review.head} if task.cursor.review is not None else set()
+        ref, before = f"refs/heads/{state.branch}", wanted.task.cursor.review
+        expected = wanted.theirs or (before.head if before is not None and before.number is not None else None)
+        known = {expected}
         if there is not None and there.status is ReviewStatus.MERGED:
             known.add(there.head)
         for _try in range(_TRIES):
             (done,) = self._remote.push([RefUpdate(ref, state.head, expected)])
             if done.outcome is PushOutcome.DONE:
-                return state.head
+                return
             if done.outcome is PushOutcome.POLICY:
                 raise RemoteRefused(
                     "policy", f"{self._remote.url} does not take {state.branch}: {done.message}",
                     remedy=f"let hqd's account push branches named {state.branch.partition('/')[0]}/*",
                 )  # fmt: skip
             found = self._remote.fetch().get(ref)
-            if found is None or found == state.head:
-                continue
-            if self._descends(state.head, found):
-                self._branches.point(task.id, found, expected=self._branches.tip(task.id))
-                return found
-            if found not in known:
-                raise BranchMoved(task.id, state.head, found)
+            if found not in (None, state.head, *known):
+                raise BranchMoved(wanted.task.id, state.head, found)
             expected = found
         raise RemoteUnavailable("down", f"{state.branch} changes on {self._remote.url} faster than it can be pushed")
 
@@ -123,9 +113,9 @@ class ServerForge:
             return self._server.update_review(there.number, title=brief.title, body=signed(brief.body))
         return there
 
-    def _tell(self, task: str, pull: Review, head: str, brief: Brief, wanted: Wanted) -> None:
+    def _tell(self, task: str, pull: Review, head: str, brief: Brief, wanted: Wanted, asked: bool) -> None:
         self._server.report(head, brief.checks)
-        notes = [note for note in self._assign(pull, wanted) if note]
+        notes = [note for note in self._assign(pull, wanted, asked) if note]
         self._comment(pull.number, task, "\n\n".join([brief.comment, *notes]))
         if pull.draft:
             self._server.update_review(pull.number, draft=False)
@@ -138,11 +128,13 @@ class ServerForge:
             if refused.cause == "credentials":
                 raise
 
-    def _assign(self, pull: Review, wanted: Wanted) -> list[str]:
-        """Labels, reviewers, assignees; a line for each that the forge does not take."""
+    def _assign(self, pull: Review, wanted: Wanted, asked: bool) -> list[str]:
+        """Labels and, where people are asked, reviewers and assignees; a line for each that the forge does not take."""
         labels = [label for label in (*LABELS, *wanted.labels) if label not in pull.labels]
         if labels:
             self._server.assign(pull.number, labels=labels)
+        if not asked:
+            return []
         reviewers = [name for name in wanted.reviewers if name not in pull.reviewers and name != pull.author.login]
         assignees = [name for name in wanted.assignees if name not in pull.assignees]
         return [

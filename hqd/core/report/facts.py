@@ -119,6 +119,7 @@ _WORD = {
     EventKind.CLAIMED.value: re.compile(r'"(mode)":"(\w+)"'),
     EventKind.ROUTED.value: re.compile(r'"(route)":"([^"\\]+)"'),
     EventKind.FEEDBACK.value: re.compile(r'"(label)":"(\w+)"'),
+    EventKind.REVIEW_OPENED.value: re.compile(r'"(sample)":([-+.0-9eE]+)'),
 }
 """The one word of a record's rest that the numbers need, by event. No text looks like it: there, quotes are escaped."""
 
@@ -158,7 +159,7 @@ def _fact(event: PastEvent) -> Fact:
         tuple(_verdict(*_words(gate)) for gate in rest.get("gates", ())),
         event.pin,
         rest.get("audit"),
-        rest.get("sample"),
+        float(rest["sample"]) if "sample" in rest else None,
         rest.get("label"),
     )
 

@@ -16,7 +16,7 @@ from hqd.core.evolve import UNCOUNTED
 from hqd.core.report.facts import Fact, Verdict
 from hqd.model.corpus import Case, Label
 from hqd.model.failure import Failure, Outcome, ParkReason
-from hqd.model.record import EventKind
+from hqd.model.record import EventKind, Via
 from hqd.model.task import State
 
 
@@ -153,6 +153,7 @@ class _Telling:
     it: Story
     claim: Fact | None = None
     opened: datetime | None = None
+    unasked: bool = False  # the open review is one that nobody is asked for
     audit: tuple[str, int] | None = None  # the audited try that a person looks at
     tried: set[str] = field(default_factory=set)  # steps with a try that counts
     sent_back: dict[str, Cause] = field(default_factory=dict)
@@ -246,9 +247,12 @@ class _Telling:
     def _reviewed(self, fact: Fact) -> None:
         kind = fact.event
         if kind is EventKind.REVIEW_OPENED:
-            self.opened = fact.at
+            self.unasked = fact.sample is not None
+            self.opened = None if self.unasked else fact.at
+            if self.unasked:
+                self.it.skipped.append(fact.at)
         elif kind is EventKind.LANDED:
-            if fact.human:
+            if fact.human and not self.unasked:
                 self._say(fact, Word.ACCEPTED)
         elif kind is EventKind.FEEDBACK:
             self._fed_back(fact)
@@ -263,6 +267,7 @@ class _Telling:
                 self.it.labels[self.audit] = fact.label
             self.audit = self.opened = None
         elif fact.to is State.REVIEW:
+            self.unasked = self.unasked and fact.via is not Via.CLI
             return  # news of the branch; what a person changed there is told by the labels of the outputs
         elif fact.outcome is Outcome.PASSED:
             self._say(fact, Word.ACCEPTED)
@@ -271,6 +276,7 @@ class _Telling:
             self._say(fact, Word.CHANGES)
 
     def _say(self, fact: Fact, word: Word) -> None:
+        self.unasked = False
         waited = None if self.opened is None else max(0.0, (fact.at - self.opened).total_seconds())
         self.it.said.append(Said(fact.at, word, waited))
         self.opened = None

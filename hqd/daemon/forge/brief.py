@@ -79,6 +79,11 @@ def comment(story: Story, state: State, known: Collection[str] = ()) -> str:
 
 def _standing(story: Story, state: State, known: Collection[str]) -> str:
     cursor = story.task.cursor
+    if state is State.REVIEW and story.unasked is not None:
+        return (
+            f"nobody is asked for this review: people see {story.unasked:g} of this playbook's work (`review.sample`)."
+            " hqd merges it as soon as the forge lets it; a word against it here is heard, and stops that"
+        )
     if state is State.REVIEW:
         return "waits for a human's word"
     if state is State.BLOCKED:

@@ -25,12 +25,19 @@ class Story:
     records: tuple[Record, ...]
     gates: tuple[GateResult, ...] = ()
     documents: tuple[tuple[str, str], ...] = ()  # (step, path): what the accepted attempts were sent
+    unasked: float | None = None  # the share of reviews that people are asked for; this one is none of them
 
 
-def read_story(task: Task, playbook: Playbook | None, tree: Tree, gates: tuple[GateResult, ...] = ()) -> Story:
+def read_story(
+    task: Task,
+    playbook: Playbook | None,
+    tree: Tree,
+    gates: tuple[GateResult, ...] = (),
+    unasked: float | None = None,
+) -> Story:
     """The story of a task as `tree` has it. Raises UnreadableRecord."""
     records = read_records(task.id, tree)
-    return Story(task, playbook, records, gates, documents(task, records, tree))
+    return Story(task, playbook, records, gates, documents(task, records, tree), unasked)
 
 
 def read_records(task: str, tree: Tree) -> tuple[Record, ...]:
