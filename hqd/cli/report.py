@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hqd.cli import terminal
@@ -18,6 +19,8 @@ from hqd.core.report.page import REACHED, Report, figures, headline, sections
 from hqd.core.report.plain import markdown, plain
 from hqd.core.report.recovery import Row, recovery
 from hqd.errors import EXIT_OK, Usage
+from hqd.model.duration import seconds
+from hqd.model.spelling import meant
 
 FORMATS = ("text", "md", "html", "json")
 
@@ -36,10 +39,10 @@ def report(call: Call, wish: Wish) -> int:
     """Prints the report in the form that was asked for."""
     if wish.form not in FORMATS:
         raise Usage(f"--format {wish.form}", remedy="one of: " + ", ".join(FORMATS))
-    begin = _day(wish.since)
     with view(call) as seen:
+        begin = since_of(wish.since, seen)
         past = told(seen)
-        _known_playbook(wish.playbook, past)
+        _known_playbook(wish.playbook, past, seen)
         made = figures(
             past.stories,
             begin,
@@ -48,7 +51,7 @@ def report(call: Call, wish: Wish) -> int:
             remarks=past.remarks,
             worth=_worth(call) if seen.committed is not None and seen.committed.lessons else (),
         )
-        name, where = seen.repo.root.name, _where(seen, wish)
+        name, where = seen.repo.root.name, _where(seen, wish, begin)
     title = f"{name}: report" + (f" of {wish.playbook}" if wish.playbook else "")
     if wish.form == "json":
         terminal.data(_json(made, wish, where))
@@ -81,20 +84,22 @@ def _worth(call: Call) -> tuple[Worth, ...]:
         )
 
 
-def _known_playbook(name: str | None, past: Told) -> None:
-    names = sorted({story.playbook for story in past.stories if story.playbook})
+def _known_playbook(name: str | None, past: Told, seen: View) -> None:
+    names = {story.playbook for story in past.stories if story.playbook}
+    names |= set(seen.current.playbooks) if seen.current is not None else set()
     if name is not None and name not in names:
-        raise Usage(f"no task of playbook {name!r}", remedy="there are: " + (", ".join(names) or "none"))
+        raise Usage(f"no task of playbook {name!r}", remedy=meant(name, names))
 
 
-def _where(seen: View, wish: Wish) -> str:
-    since = f"since {wish.since}, " if wish.since else ""
+def _where(seen: View, wish: Wish, begin: datetime | None) -> str:
+    since = f"since {begin:%Y-%m-%d %H:%M} UTC ({wish.since}), " if begin is not None else ""
     return f"{since}as of {now():%Y-%m-%d %H:%M} UTC at {seen.repo.branch} {seen.tree.commit[:12]}"
 
 
 def _json(made: Report, wish: Wish, where: str) -> dict[str, Any]:
     facts = plain(made)
-    return {"since": wish.since, "made": where, "among": REACHED, **{k: v for k, v in facts.items() if k != "since"}}
+    begin = facts.pop("since")
+    return {"since": wish.since, "begin": begin, "made": where, "among": REACHED, **facts}
 
 
 def _print(made: Report, title: str, where: str) -> None:
@@ -117,8 +122,8 @@ def _print(made: Report, title: str, where: str) -> None:
 
 def report_recovery(call: Call, *, since: str | None, as_json: bool) -> int:
     """Prints per failure class and rung: tried, accepted, cost; names the rungs that never help."""
-    begin = _day(since)
     with view(call) as seen:
+        begin = since_of(since, seen)
         facts = [story.facts for story in told(seen, labels=False).stories]
     rows = recovery([fact for fact in each if begin is None or fact.at >= begin] for each in facts)
     if as_json:
@@ -156,12 +161,39 @@ def _cells(row: Row) -> list[str]:
     return [row.failure, row.rung, str(row.tried), str(row.accepted), f"{row.low:.0%} to {row.high:.0%}", cost]
 
 
-def _day(text: str | None) -> datetime | None:
-    """Midnight UTC of a day as people write it. Raises Usage."""
+def since_of(text: str | None, seen: View) -> datetime | None:
+    """When a day (midnight UTC), a time, a span before now (`30d`, `2w`) or a commit was. Raises Usage."""
     if text is None:
         return None
+    for read in (_moment, _span):
+        found = read(text)
+        if found is not None:
+            return found
     try:
-        day = date.fromisoformat(text)
-    except ValueError as fault:
-        raise Usage(f"{text!r} is no day", remedy="write it as 2026-11-22") from fault
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+        tree = seen.at(text)
+    except Usage as fault:
+        raise Usage(f"{text!r} is no day, no span of time and no commit", remedy=_SINCE) from fault
+    return datetime.fromtimestamp(int(seen.repo.git.read("show", "-s", "--format=%ct", tree.commit).text), UTC)
+
+
+_SINCE = "write it as 2026-11-22, 30d, 12h, or name a commit or a tag"
+_WEEKS = re.compile(r"(\d{1,4})w")
+
+
+def _moment(text: str) -> datetime | None:
+    """`2026-11-22`, or with a time; UTC where it says no zone."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found.astimezone(UTC) if found.tzinfo is not None else found.replace(tzinfo=UTC)
+
+
+def _span(text: str) -> datetime | None:
+    weeks = _WEEKS.fullmatch(text)
+    try:
+        return now() - timedelta(seconds=7 * 86_400 * int(weeks[1]) if weeks is not None else seconds(text))
+    except ValueError:
+        return None
+    except OverflowError as fault:
+        raise Usage(f"{text!r} is before all history", remedy=_SINCE) from fault

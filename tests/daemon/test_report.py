@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,26 @@ def test_nothing_since_tomorrow(hq: Headquarters, capsys: pytest.CaptureFixture[
     found = json.loads(told(hq, capsys, since="2999-01-01"))
     assert found["outcomes"]["tasks"] == found["outcomes"]["tries"] == 0
     assert "none is done yet" in told(hq, capsys, "text", since="2999-01-01")
+
+
+def test_since_a_day_a_span_of_time_or_a_commit(hq: Headquarters, capsys: pytest.CaptureFixture[str]) -> None:
+    whole = json.loads(told(hq, capsys))["outcomes"]
+    for since in ("30d", "2w", "2020-01-01", "2020-01-01T12:00+02:00"):
+        assert json.loads(told(hq, capsys, since=since))["outcomes"]["tasks"] == whole["tasks"] == 3
+    early = json.loads(told(hq, capsys, since=hq.git("rev-list", "--max-parents=0", "main")))
+    seconds = hq.git("log", "--max-parents=0", "--format=%ct", "main")
+    assert datetime.fromisoformat(early["begin"]).timestamp() == int(seconds)
+    assert "since 2020-01-01 00:00 UTC (2020-01-01), as of" in told(hq, capsys, "text", since="2020-01-01")
+    for wrong in ("yesterday", "2026-13-01", "-5", "99999999999w", "d" * 40):
+        with pytest.raises(Usage):
+            told(hq, capsys, since=wrong)
+
+
+def test_a_playbook_without_a_task_is_an_empty_report(hq: Headquarters, capsys: pytest.CaptureFixture[str]) -> None:
+    hq.write("playbooks/idle.toml", GENERAL.replace('"general"', '"idle"'))
+    hq.commit("another playbook")
+    assert json.loads(told(hq, capsys, playbook="idle"))["outcomes"]["tasks"] == 0
+    assert "cost per accepted result" in told(hq, capsys, "text", playbook="idle")
 
 
 def test_a_shallow_clone_says_what_is_missing(

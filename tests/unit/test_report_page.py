@@ -89,6 +89,17 @@ def test_an_empty_hq_has_a_report_that_says_so() -> None:
     assert "<svg" not in page(made, "HQ", "now")
 
 
+def test_a_cost_that_nobody_told_is_unknown_and_not_nothing() -> None:
+    silent = Scene("20261102-silent-000001").attempt(cost=None).done()
+    told = dict(headline(figures([silent.told()])))
+    assert told["cost"] == "unknown in 1 try: none told what it cost"
+    assert told["cost per accepted result"] == "unknown: no try told what it cost"
+    made = figures([silent.told()])
+    assert [made.weeks[0].result, made.playbooks[0].result, made.outcomes.result] == [None, None, None]
+    some = dict(headline(figures([silent.told(), Scene("20261102-dear-000002").attempt(cost=0.5).done().told()])))
+    assert some["cost per accepted result"] == "at least $0.25"
+
+
 def test_charts_draw_what_they_are_given() -> None:
     lines = chart(
         Lines(("2026-W01", "2026-W02", "2026-W03"), (("clean", ((1.0, 0.5, 1.0), None, (0.0, 0.0, 0.5))),)), "c"

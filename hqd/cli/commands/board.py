@@ -124,7 +124,9 @@ report = typer.Typer(invoke_without_command=True)
 @report.callback()
 def numbers(
     context: typer.Context,
-    since: Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only from this day on (UTC).")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="Only from this day, commit, or span (30d) on.")
+    ] = None,
     form: Annotated[str, typer.Option("--format", metavar="FORM", help="text, md, html (one page) or json.")] = "text",
     playbook: Annotated[
         str | None, typer.Option("--playbook", metavar="NAME", help="Only this one.", autocompletion=names.playbooks)
@@ -150,7 +152,9 @@ def numbers(
 @report.command("recovery")
 def recovery(
     context: typer.Context,
-    since: Annotated[str | None, typer.Option("--since", metavar="DAY", help="Only from this day on (UTC).")] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="Only from this day, commit, or span (30d) on.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """What each rung of the ladders is worth: tried, accepted, cost, per class of failure.

@@ -39,7 +39,7 @@ class Outcomes:
     tries: int
     cost: float
     unpriced: int  # tries that told neither cost nor tokens
-    result: float | None
+    result: float | None  # None: none is done, or no try told what it cost
     rework: tuple[Rework, ...]
 
 
@@ -61,10 +61,24 @@ def outcomes(stories: Sequence[Story], begin: datetime | None = None) -> Outcome
         waits=_waits(done),
         tries=len(tries),
         cost=round(cost, 6),
-        unpriced=sum(each.cost is None and each.counted and each.agent is not None for each in tries),
-        result=round(cost / len(done), 6) if done else None,
+        unpriced=sum(unpriced(each) for each in tries),
+        result=per_result(tries, len(done)),
         rework=_rework(tries, cost),
     )
+
+
+def unpriced(each: Try) -> bool:
+    """Whether an agent's try told neither cost nor tokens."""
+    return each.cost is None and each.counted and each.agent is not None
+
+
+def per_result(tries: Iterable[Try], done: int) -> float | None:
+    """Dollars of tries for each task done; None where none is done, or no try told what it cost."""
+    known = list(tries)
+    cost = sum(each.cost or 0.0 for each in known)
+    if not done or (not cost and any(map(unpriced, known))):
+        return None
+    return round(cost / done, 6)
 
 
 def decided_since(stories: Iterable[Story], begin: datetime | None) -> list[Story]:

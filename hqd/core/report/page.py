@@ -16,6 +16,7 @@ from hqd.core.report.recovery import Row, recovery
 from hqd.core.report.share import Share, dollars, percent, span
 from hqd.core.report.story import Story
 from hqd.core.report.weeks import Week, weeks
+from hqd.model.task import State
 
 MOST_DEATHS = 25
 MOST_STOPPED = 200
@@ -112,13 +113,23 @@ def headline(report: Report) -> tuple[tuple[str, str], ...]:
         ("first pass", f"{found.first_pass} of first tries at a step"),
         ("needed a person's help", f"{found.helped} of tasks that ended"),
         ("time to done", f"median {span(found.took[0])}, 90 % within {span(found.took[1])}"),
-        ("cost", f"{dollars(found.cost)} in {found.tries} tries" + _unpriced(found)),
-        ("cost per accepted result", dollars(found.result) if found.result is not None else "none is done yet"),
+        ("cost", _cost(found)),
+        ("cost per accepted result", _result(found)),
     )
 
 
-def _unpriced(found: Outcomes) -> str:
-    return f", {found.unpriced} of which told no cost" if found.unpriced else ""
+def _cost(found: Outcomes) -> str:
+    tries = "in 1 try" if found.tries == 1 else f"in {found.tries} tries"
+    if found.unpriced and not found.cost:
+        return f"unknown {tries}: none told what it cost"
+    least = "at least " if found.unpriced else ""
+    return f"{least}{dollars(found.cost)} {tries}" + (f", {found.unpriced} told no cost" if found.unpriced else "")
+
+
+def _result(found: Outcomes) -> str:
+    if found.result is not None:
+        return f"{'at least ' if found.unpriced else ''}{dollars(found.result)}"
+    return "unknown: no try told what it cost" if found.states.get(State.DONE.value) else "none is done yet"
 
 
 def sections(report: Report) -> tuple[Section, ...]:

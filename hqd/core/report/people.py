@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hqd.core.report.outcomes import decided_since
+from hqd.core.report.outcomes import decided_since, per_result
 from hqd.core.report.share import Share, median, share
 from hqd.core.report.story import Story
 from hqd.model.task import State
@@ -18,7 +18,7 @@ from hqd.model.task import State
 
 @dataclass(frozen=True, slots=True)
 class PlaybookRow:
-    """`wait`, `earned`: seconds. `result`: dollars for each task done; None where there is none."""
+    """`wait`, `earned`: seconds. `result`: dollars for each task done; None: there is none, or no try told its cost."""
 
     playbook: str
     tasks: int
@@ -62,5 +62,5 @@ def _row(name: str, stories: Sequence[Story], begin: datetime | None) -> Playboo
         skipped=skipped,
         earned=0.0 if not skipped else None if wait is None else skipped * wait,
         cost=round(cost, 6),
-        result=round(cost / done, 6) if done else None,
+        result=per_result(tries, done),
     )

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 
+from hqd.core.report.outcomes import per_result
 from hqd.core.report.share import Share, share
-from hqd.core.report.story import Story
+from hqd.core.report.story import Story, Try
 from hqd.model.task import State
 
 
@@ -33,8 +34,7 @@ class _Count:
     dropped: int = 0
     clean: list[bool] = field(default_factory=list)
     first: list[bool] = field(default_factory=list)
-    tries: int = 0
-    cost: float = 0.0
+    tries: list[Try] = field(default_factory=list)
 
 
 def weeks(stories: Sequence[Story], begin: datetime | None = None) -> tuple[Week, ...]:
@@ -43,8 +43,7 @@ def weeks(stories: Sequence[Story], begin: datetime | None = None) -> tuple[Week
     for story in stories:
         for each in story.since(begin):
             count = counts[_monday(each.at)]
-            count.tries += 1
-            count.cost += each.cost or 0.0
+            count.tries.append(each)
             if each.first and each.agent is not None:
                 count.first.append(each.passed)
         if story.said and (begin is None or story.said[-1].at >= begin):
@@ -68,9 +67,9 @@ def _week(monday: date, count: _Count) -> Week:
         dropped=count.dropped,
         clean=share(count.clean),
         first_pass=share(count.first),
-        tries=count.tries,
-        cost=round(count.cost, 6),
-        result=round(count.cost / count.done, 6) if count.done else None,
+        tries=len(count.tries),
+        cost=round(sum(each.cost or 0.0 for each in count.tries), 6),
+        result=per_result(count.tries, count.done),
     )
 
 
