@@ -8,7 +8,8 @@ so nothing has to be checked afterwards; every other head goes to `record_head.r
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from hqd.codec.record_head import CURSOR, joined_lists, json_of_tables, read_head
@@ -48,26 +49,30 @@ _MOST = 6
 
 
 class Head(NamedTuple):
-    """`known`: the values apart. `rest`: all others but the cursor, as a JSON object. `typed`: the values apart are of
-    the types that were asked for."""
+    """`apart`: the values apart, None where there is none. `rest`: all others but the cursor, as a JSON object.
+    `typed`: the values apart are of the types that were asked for."""
 
-    known: dict[str, Any]
+    apart: list[Any]
     rest: str
     typed: bool
 
 
+_Groups = tuple[str | None, ...]
+_NOTHING = (None,)
+
+
 class _Shape(NamedTuple):
     pattern: re.Pattern[str]
-    names: tuple[str, ...]  # of the values apart
-    groups: tuple[int, ...]  # that take them
-    numbers: tuple[str, ...]  # of the names, the whole numbers
-    others: tuple[int, ...]  # groups of all other values
+    apart: Callable[[_Groups], tuple[Any, ...]]  # the values apart, of the groups and a None behind them
+    numbers: tuple[int, ...]  # places among these where whole numbers stand
+    others: Callable[[_Groups], tuple[Any, ...]]  # all other values
     tables: tuple[int, ...]  # places among these where inline tables stand
     rest: str  # JSON with a %s for each of the others
 
 
 class Heads:
-    """Reads heads like `read_head`. `apart`: the top-level keys that are told apart, with the types of their values."""
+    """Reads heads like `read_head`. `apart`: the top-level keys that are told apart, two at least, with the types of
+    their values."""
 
     def __init__(self, apart: Mapping[str, type]) -> None:
         self._apart = apart
@@ -75,11 +80,15 @@ class Heads:
 
     def read(self, data: bytes, kind: str, path: str) -> Head:
         """`kind`: heads of one kind are much alike. Raises UnreadableRecord."""
-        end = data.find(CURSOR)
+        return self.within(data, 0, len(data), kind, path)
+
+    def within(self, data: bytes, start: int, stop: int, kind: str, path: str) -> Head:
+        """Like `read`, of what stands between two places of much data."""
+        end = data.find(CURSOR, start, stop)
         try:
-            text = joined_lists((data[:end] if end >= 0 else data).decode("utf-8"))
+            text = joined_lists(data[start : end if end >= 0 else stop].decode("utf-8"))
         except UnicodeDecodeError:
-            return Head(*read_head(data, self._apart, path), False)
+            return self._alone(data[start:stop], path)
         shapes = self._shapes.setdefault((kind, text.count("\n")), [])
         for place, shape in enumerate(shapes):
             found = shape.pattern.fullmatch(text)
@@ -90,19 +99,24 @@ class Heads:
         learned = _Learner(self._apart).shape(text) if len(shapes) < _MOST else None
         found = learned.pattern.fullmatch(text) if learned is not None else None
         if learned is None or found is None:
-            return Head(*read_head(data, self._apart, path), False)
+            return self._alone(data[start:stop], path)
         shapes.insert(0, learned)
         return _told(learned, found)
 
+    def _alone(self, data: bytes, path: str) -> Head:
+        known, rest = read_head(data, self._apart, path)
+        return Head([known.get(name) for name in self._apart], rest, False)
+
 
 def _told(shape: _Shape, found: re.Match[str]) -> Head:
-    known: dict[str, Any] = dict(zip(shape.names, found.group(*shape.groups), strict=True))
-    for name in shape.numbers:
-        known[name] = int(known[name])
-    others = found.group(*shape.others)
+    groups = found.groups()
+    apart = list(shape.apart(groups + _NOTHING))
+    for place in shape.numbers:
+        apart[place] = int(apart[place])
+    others = shape.others(groups)
     if shape.tables:
         others = tuple(json_of_tables(each) if at in shape.tables else each for at, each in enumerate(others))
-    return Head(known, shape.rest % others, True)
+    return Head(apart, shape.rest % others, True)
 
 
 class _Unlike(Exception):
@@ -130,10 +144,14 @@ class _Learner:
             return None
         if len(self._names) < 2 or len(self._others) < 2 or self._root.keys() & self._tables.keys():
             return None
-        names, groups, kinds = zip(*self._names, strict=True)
-        numbers = tuple(name for name, kind in zip(names, kinds, strict=True) if kind is int)
+        groups = {name: group for name, group, _kind in self._names}
         return _Shape(
-            re.compile(pattern), names, groups, numbers, tuple(self._others), tuple(self._inline), self._json()
+            re.compile(pattern),
+            itemgetter(*(groups.get(name, 0) - 1 for name in self._apart)),
+            tuple(at for at, (name, kind) in enumerate(self._apart.items()) if name in groups and kind is int),
+            itemgetter(*(group - 1 for group in self._others)),
+            tuple(self._inline),
+            self._json(),
         )
 
     def _lines(self, text: str) -> Iterator[str]:

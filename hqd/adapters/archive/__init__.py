@@ -9,20 +9,20 @@ from __future__ import annotations
 import contextlib
 import gc
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from hqd.adapters.archive import labelled, store
 from hqd.adapters.archive.line import LineCommit, changed_files, changes, told, walk
-from hqd.adapters.archive.records import Claimed, Listing, Placed, events, heads, listing, place, redacted
-from hqd.adapters.archive.store import Store
+from hqd.adapters.archive.records import Claimed, Fault, Listing, Placed, listing, place, redacted, tell
+from hqd.adapters.archive.share import read
+from hqd.adapters.archive.store import Store, unpack_events
 from hqd.adapters.archive.streams import Ahead, blobs, fields
 from hqd.adapters.disposable import make_folder, remove
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.codec.record import read_record
-from hqd.codec.record_heads import Head
 from hqd.model.corpus import Change, Corpus, Past, PastEvent, Remark
 from hqd.model.record import Record
 
@@ -39,7 +39,6 @@ class Answers(NamedTuple):
     """What git has said of a stretch of the line."""
 
     listed: Listing
-    heads: Mapping[str, Head | Remark]
     changed: Ahead
 
 
@@ -168,16 +167,15 @@ class GitArchive:
         questions at once, while the answers before are read."""
         git, since = self._repo.git, known[0] if known else None
         with (
-            Ahead(lambda: told(git, tip, since)) as line,
-            Ahead(lambda: changed_files(git, tip, since)) as changed,
+            Ahead(lambda cut: told(git, tip, since, cut)) as line,
+            Ahead(lambda cut: changed_files(git, tip, since, cut)) as changed,
         ):
             if since is not None and not self._continues(line, since):
                 return False
             listed = listing(git, tip, since)
             self._progress(f"{len(listed.records)} records")
-            said = heads(git, listed.records)
             commits = walk(line.all())
-            self._add(kept, tip, known, commits, Answers(listed, said, changed))
+            self._add(kept, tip, known, commits, Answers(listed, changed))
         return True
 
     def _continues(self, line: Ahead, since: str) -> bool:
@@ -198,17 +196,13 @@ class GitArchive:
             kept.remove_records([*mended, *listed.gone])
         new = [file for file in listed.records if file.path not in mended]
         placed, remarks = place(git, new, commits, first, tip, since)
-        placed += [Placed(*mended[file.path], file) for file in listed.records if file.path in mended]
-        open_claims = kept.claims({file.file.task for file in placed}) if known is not None else ()
-        claims = {(task, step, n): Claimed(playbook, pin) for task, step, n, playbook, pin in open_claims}
-        found: list[PastEvent] = []
-        for each in events(placed, said.heads, claims):
-            if isinstance(each, Remark):
-                remarks.append(each)
-            else:
-                found.append(each)
+        for file in listed.records:
+            if file.path in mended:
+                order, commit = mended[file.path]
+                placed.append(Placed(order, commit, *file))
         kept.add_line(first, [commit.id for commit in commits])
-        kept.add_events(found)
+        found, faults = self._told(kept, placed, whole=known is None)
+        remarks += [Remark(each.code, each.message, each.path) for each in sorted(faults)]
         changed = changes(said.changed.all(), orders, commits)
         kept.add_changes(changed)
         self._fresh = (tip, found, changed) if known is None else None
@@ -219,6 +213,18 @@ class GitArchive:
         else:
             remarks += self._shallow(commits)
         kept.add_remarks(dict.fromkeys(remarks))
+
+    def _told(self, kept: Store, placed: list[Placed], *, whole: bool) -> tuple[list[PastEvent], list[Fault]]:
+        """What these records say, in the line's order, put into the store. `whole`: they are all there are."""
+        if whole:
+            packed, faults = read(self._repo.git, placed)
+            kept.put_events(packed)
+            return list(map(PastEvent._make, unpack_events(packed))), faults
+        open_claims = kept.claims({each.task for each in placed})
+        claims = {(task, step, n): Claimed(playbook, pin) for task, step, n, playbook, pin in open_claims}
+        rows, faults = tell(self._repo.git, placed, claims)
+        kept.add_events(rows)
+        return sorted(PastEvent._make(row) for each in rows.values() for row in each), faults
 
     def _task_files(self, tip: str, since: str | None) -> Iterator[tuple[str, str]]:
         """(task, blob of its file) of all tasks, or of those whose file came or went somewhere since."""

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from hqd.adapters.archive.streams import whole
+from hqd.adapters.archive.streams import Cut, whole
 from hqd.adapters.git import Git
 from hqd.codec.layout import WORKSPACE
 from hqd.model.corpus import Change
@@ -19,6 +19,7 @@ _REVERTS = re.compile(r"This reverts commit ([0-9a-f]{7,64})")
 _NOTHING = re.compile("0+")
 _DIFF = ("diff-tree", "--stdin", "--raw", "-z", "--no-renames", "--no-abbrev", "--root")
 _WORKSPACE = WORKSPACE.encode()
+_INSIDE = f"{WORKSPACE}/"
 _FORMAT = "%H%x1f%P%x1f%ct%x1f%an%x1f%B"
 
 
@@ -36,10 +37,10 @@ class LineCommit(NamedTuple):
     work: str | None
 
 
-def told(git: Git, tip: str, since: str | None = None) -> bytes:
+def told(git: Git, tip: str, since: str | None = None, cut: Cut | None = None) -> bytes:
     """What git says of the commits of the line up to `tip`; with `since`: of those after it. `walk` reads it."""
     span = f"{since}..{tip}" if since else tip
-    return whole(git, "log", "--first-parent", "-z", f"--format={_FORMAT}", span, "--")
+    return whole(git, "log", "--first-parent", "-z", f"--format={_FORMAT}", span, "--", cut=cut)
 
 
 def walk(said: bytes) -> list[LineCommit]:
@@ -72,18 +73,18 @@ def _transition(message: str) -> tuple[str | None, str | None]:
     return found[1] if found else None, whose[1] if whose else None
 
 
-def changed_files(git: Git, tip: str, since: str | None) -> bytes:
-    """What git says of files beside workspace/, commit by commit; `changes` reads it.
+def changed_files(git: Git, tip: str, since: str | None, cut: Cut | None = None) -> bytes:
+    """What git says of files, commit by commit, of the commits that touch any beside workspace/; `changes` reads it.
 
     Nearly all commits change workspace/ only. To see that, two trees of the top level are enough; a walk that leaves
     workspace/ out by its path takes git five times as long.
     """
     span = f"{since}..{tip}" if since else tip
-    line = whole(git, "rev-list", "--first-parent", "--parents", span, "--").decode().splitlines()
+    line = whole(git, "rev-list", "--first-parent", "--parents", span, "--", cut=cut).decode().splitlines()
     by_id = {pair[0]: " ".join(pair) for pair in (each.split(" ")[:2] for each in line)}
-    said = whole(git, *_DIFF, asked=list(by_id.values())) if by_id else b""
+    said = whole(git, *_DIFF, asked=list(by_id.values()), cut=cut) if by_id else b""
     beside = [by_id[commit] for commit in dict.fromkeys(_beside(said))]
-    return whole(git, *_DIFF, "-r", "--", ".", f":(exclude){WORKSPACE}", asked=beside) if beside else b""
+    return whole(git, *_DIFF, "-r", asked=beside, cut=cut) if beside else b""
 
 
 def _beside(said: bytes) -> Iterator[str]:
@@ -97,7 +98,10 @@ def _beside(said: bytes) -> Iterator[str]:
 
 
 def changes(said: bytes, places: Mapping[str, int], commits: Sequence[LineCommit]) -> list[Change]:
-    """The commits that touch files beside workspace/, oldest first. `places`: commit -> order; `commits` by place."""
+    """The commits that touch files beside workspace/, oldest first. `places`: commit -> order; `commits` by place.
+
+    git is asked for all files of these commits: a path to be left out is compared with every entry of a large folder.
+    """
     found: list[Change] = []
     first = min(places.values(), default=0)
     commit = ""
@@ -112,8 +116,10 @@ def changes(said: bytes, places: Mapping[str, int], commits: Sequence[LineCommit
     parts = iter(said.decode("utf-8", "surrogateescape").split("\0"))
     for part in parts:
         if part.startswith(":"):
-            _mode, _mode_after, before, after, _status = part[1:].split(" ")
-            files.append((next(parts, ""), _blob(before), _blob(after)))
+            path = next(parts, "")
+            if not path.startswith(_INSIDE):
+                _mode, _mode_after, before, after, _status = part[1:].split(" ")
+                files.append((path, _blob(before), _blob(after)))
         else:
             close()
             commit, files = part, []

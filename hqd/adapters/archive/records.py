@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from operator import itemgetter
+from typing import Any, NamedTuple
 
 from hqd.adapters.archive.line import LineCommit
-from hqd.adapters.archive.streams import blobs, fields, whole
+from hqd.adapters.archive.streams import fields, places, whole
 from hqd.adapters.git import Git
 from hqd.codec import layout
 from hqd.codec.record import UnreadableRecord
@@ -85,17 +86,21 @@ def _difference(git: Git, since: str, tip: str) -> Iterator[tuple[str, str | Non
 
 
 class Placed(NamedTuple):
-    """A record with the commit that brought it."""
+    """A record with the commit that brought it, and that commit's place in the line."""
 
     order: int
     commit: str
-    file: RecordFile
+    task: str
+    n: int
+    event: str
+    path: str
+    blob: str
 
 
 def place(
     git: Git, files: Sequence[RecordFile], commits: Sequence[LineCommit], first: int, tip: str, since: str | None
 ) -> tuple[list[Placed], list[Remark]]:
-    """Which commit brought which record, in the line's order. `first` is the order of the first of `commits`."""
+    """Which commit brought which record. `first` is the order of the first of `commits`."""
     said: dict[str, list[tuple[int, str, str]]] = {}
     for order, commit in enumerate(commits, first):
         if commit.event is not None and commit.task is not None:
@@ -109,7 +114,7 @@ def place(
         records.sort(key=lambda file: file.n)
         words = said.pop(task, [])
         if len(words) == len(records) and all(word[2] == file.event for word, file in zip(words, records, strict=True)):
-            placed += [Placed(order, commit, file) for (order, commit, _e), file in zip(words, records, strict=True)]
+            placed += [Placed(order, commit, *file) for (order, commit, _e), file in zip(words, records, strict=True)]
         else:
             unsure.append(task)
     remarks = [_missing(task, len(words)) for task, words in said.items()]
@@ -117,7 +122,6 @@ def place(
         found, more = _asked(git, {task: there[task] for task in unsure}, commits, first, tip, since)
         placed += found
         remarks += more
-    placed.sort(key=lambda each: (each.order, each.file.task, each.file.n))
     return placed, remarks
 
 
@@ -146,7 +150,7 @@ def _asked(
             if commit is None or commit not in orders:
                 lost += 1
                 continue
-            placed.append(Placed(orders[commit], commit, file))
+            placed.append(Placed(orders[commit], commit, *file))
     remarks = [Remark("unplaced", f"{lost} records came by no commit of main's line", "")] if lost else []
     return placed, remarks
 
@@ -171,58 +175,91 @@ class Claimed(NamedTuple):
     pin: str | None
 
 
-def heads(git: Git, files: Sequence[RecordFile]) -> dict[str, Head | Remark]:
-    """What the records say, by path. Fastest in the order of their paths: of one task, one is stored by the other."""
+Row = tuple[Any, ...]
+"""The values of a PastEvent, in their order."""
+
+
+class Fault(NamedTuple):
+    """A record that could not be told, and where it stands in the line."""
+
+    order: int
+    task: str
+    n: int
+    code: str
+    message: str
+    path: str
+
+
+def tell(
+    git: Git, placed: Sequence[Placed], claims: dict[tuple[str, str, int], Claimed]
+) -> tuple[dict[str, list[Row]], list[Fault]]:
+    """What the records say, by task, each task's in the line's order. `claims` are those still open, by (task, step,
+    attempt); it is kept up to date.
+
+    Read in the order of their paths, which is fastest: of one task, one is stored by the other.
+    """
     reader = Heads(_EAGER)
-    found: dict[str, Head | Remark] = {}
-    for file, (_blob, data) in zip(files, blobs(git, [file.blob for file in files]), strict=True):
-        if data is None:
-            found[file.path] = Remark("missing_blob", "the record is not in this clone", file.path)
+    inside = sorted(placed, key=itemgetter(2, 0, 3))  # by task, order, n
+    rows: dict[str, list[Row]] = {}
+    faults: list[Fault] = []
+    for each, found in zip(inside, places(git, [each.blob for each in inside]), strict=True):
+        if found is None:
+            faults.append(_fault(each, "missing_blob", "the record is not in this clone"))
             continue
         try:
-            found[file.path] = reader.read(data, file.event, file.path)
+            row = _row(each, reader.within(*found, each.event, each.path), claims)
         except UnreadableRecord as fault:
-            found[file.path] = Remark("unreadable_record", fault.message, file.path)
-    return found
+            faults.append(_fault(each, "unreadable_record", fault.message))
+        except (ValueError, KeyError, TypeError) as wrong:
+            faults.append(_fault(each, "unreadable_record", f"{each.path}: not a record: {wrong}"))
+        else:
+            rows.setdefault(each.task, []).append(row)
+    return rows, faults
 
 
-def events(
-    placed: Sequence[Placed], said: Mapping[str, Head | Remark], claims: dict[tuple[str, str, int], Claimed]
-) -> Iterator[PastEvent | Remark]:
-    """Tells the records, in order. `claims` are those still open, by (task, step, attempt); it is kept up to date."""
-    for each in placed:
-        head = said[each.file.path]
-        if isinstance(head, Remark):
-            yield head
-            continue
-        try:
-            yield _event(each, head, claims)
-        except (ValueError, KeyError, TypeError) as fault:
-            yield Remark("unreadable_record", f"{each.file.path}: not a record: {fault}", each.file.path)
+def _fault(placed: Placed, code: str, message: str) -> Fault:
+    return Fault(placed.order, placed.task, placed.n, code, message, placed.path)
 
 
-def _event(placed: Placed, head: Head, claims: dict[tuple[str, str, int], Claimed]) -> PastEvent:
+def _row(placed: Placed, head: Head, claims: dict[tuple[str, str, int], Claimed]) -> Row:
     """Raises ValueError, KeyError, TypeError for what no record says so."""
-    file, known, rest = placed.file, head.known, head.rest
     if not head.typed:
-        for key, value in known.items():
-            if type(value) is not _EAGER[key]:
-                raise TypeError(f"{key}: {value!r}")
-    playbook, pin = known.get("playbook"), None
-    cost, tokens = 0.0, 0
-    if known["event"] == "claimed":
+        _check(head.apart)
+    (
+        n, event, at, was, to, number, by, via, step, attempt, playbook, agent, model, outcome, failure, reason, output,
+        output_blob,
+    ) = head.apart  # fmt: skip
+    if None in (n, event, at, was, to, number):
+        raise KeyError(_lacking(head.apart, "n", "event", "at", "from", "to", "round"))
+    order, commit, task, _n, _event, path, blob = placed
+    rest, pin, cost, tokens = head.rest, None, 0.0, 0
+    if event in _OF_ATTEMPTS and (step is None or attempt is None):
+        raise KeyError(_lacking(head.apart, "step", "attempt"))
+    if event == "claimed":
         pin = _pin(rest)
-        claims[file.task, known["step"], known["attempt"]] = Claimed(playbook, pin)
-    elif known["event"] == "finished":
-        playbook, pin = claims.pop((file.task, known["step"], known["attempt"]), Claimed(playbook, None))
+        claims[task, step, attempt] = Claimed(playbook, pin)
+    elif event == "finished":
+        playbook, pin = claims.pop((task, step, attempt), Claimed(playbook, None))
         cost, tokens = _usage(rest)
-    get = known.get
-    return PastEvent(
-        placed.order, placed.commit, file.task, known["n"], known["event"], seconds(known["at"]), known["from"],
-        known["to"], known["round"], get("by", "hqd"), get("via"), get("step"), get("attempt"), playbook, pin,
-        get("agent"), get("model"), get("outcome"), get("failure"), get("reason"), get("output"), get("output_blob"),
-        cost, tokens, file.path, file.blob, rest,
+    return (
+        order, commit, task, n, event, seconds(at), was, to, number, "hqd" if by is None else by, via, step, attempt,
+        playbook, pin, agent, model, outcome, failure, reason, output, output_blob, cost, tokens, path, blob, rest,
     )  # fmt: skip
+
+
+_OF_ATTEMPTS = ("claimed", "finished")
+
+
+def _lacking(apart: Sequence[Any], *names: str) -> str:
+    """The first of these that a record does not say."""
+    said = dict(zip(_EAGER, apart, strict=True))
+    return next(name for name in names if said[name] is None)
+
+
+def _check(apart: Sequence[Any]) -> None:
+    for (key, kind), value in zip(_EAGER.items(), apart, strict=True):
+        if value is not None and type(value) is not kind:
+            raise TypeError(f"{key}: {value!r}")
 
 
 _PIN = re.compile(r'"pin":\{"playbooks":"([0-9a-f]+)","settings":"([0-9a-f]+)"(?:,"lessons":\[([^\]]*)\])?\}')

@@ -11,7 +11,7 @@ import json
 import marshal
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -52,6 +52,20 @@ def _unpacked(blob: bytes) -> Any:
     return marshal.loads(memoryview(blob)[4:])  # noqa: S302 - what this file has packed, by its sum
 
 
+def pack_events(found: Mapping[str, list[tuple[Any, ...]]]) -> list[tuple[str, bytes]]:
+    """Events by task as the index keeps them: of each task, by the numbers of their records."""
+    return [(task, _packed(sorted(found[task], key=itemgetter(3)))) for task in sorted(found)]
+
+
+def unpack_events(packed: Iterable[tuple[str, bytes]]) -> list[tuple[Any, ...]]:
+    """In the line's order; of one commit, by task and number. Raises sqlite3.DatabaseError where it is damaged."""
+    found: list[tuple[Any, ...]] = []
+    for _task, rows in sorted(packed):
+        found += _unpacked(rows)
+    found.sort(key=itemgetter(0))
+    return found
+
+
 class Store:
     """One open connection, inside one transaction. Made by `opened`."""
 
@@ -79,17 +93,19 @@ class Store:
         if ids:
             self._db.execute("INSERT INTO line VALUES (?, ?, ?)", (first, len(ids), "\n".join(ids)))
 
-    def add_events(self, found: Iterable[PastEvent]) -> None:
-        by_task: dict[str, list[tuple[Any, ...]]] = {}
-        for each in found:
-            by_task.setdefault(each.task, []).append(tuple(each))
-        known = {task: self._task(task) for task in by_task} if self._any() else {}
-        self._put({task: known.get(task, []) + rows for task, rows in by_task.items()})
+    def add_events(self, found: Mapping[str, list[tuple[Any, ...]]]) -> None:
+        """Values of PastEvent by task, beside those of the task that are there."""
+        self.put_events(pack_events({task: self._task(task) + rows for task, rows in found.items()}))
+
+    def put_events(self, packed: Iterable[tuple[str, bytes]]) -> None:
+        """All events of some tasks, as `pack_events` gives them."""
+        self._db.executemany("INSERT OR REPLACE INTO events VALUES (?, ?)", packed)
 
     def remove_records(self, paths: Iterable[str]) -> None:
         by_task = _by_task(paths)
         rows = {task: self._task(task) for task in by_task}
-        self._put({task: [each for each in rows[task] if each[_RECORD] not in by_task[task]] for task in by_task})
+        left = {task: [each for each in rows[task] if each[_RECORD] not in by_task[task]] for task in by_task}
+        self.put_events(pack_events(left))
 
     def places(self, paths: Iterable[str]) -> dict[str, tuple[int, str]]:
         """(order, commit) of the records of these that are known."""
@@ -100,17 +116,10 @@ class Store:
                     found[each[_RECORD]] = each[0], each[1]
         return found
 
-    def _any(self) -> bool:
-        return self._db.execute("SELECT 1 FROM events LIMIT 1").fetchone() is not None
-
     def _task(self, task: str) -> list[tuple[Any, ...]]:
         row = self._db.execute("SELECT packed FROM events WHERE task = ?", (task,)).fetchone()
         found: list[tuple[Any, ...]] = _unpacked(row[0]) if row else []
         return found
-
-    def _put(self, tasks: dict[str, list[tuple[Any, ...]]]) -> None:
-        rows = ((task, _packed(sorted(tasks[task], key=itemgetter(3)))) for task in sorted(tasks))
-        self._db.executemany("INSERT OR REPLACE INTO events VALUES (?, ?)", rows)
 
     def add_changes(self, found: Iterable[Change]) -> None:
         rows = [tuple(each) for each in found]
@@ -126,10 +135,7 @@ class Store:
 
     def events(self, last: int) -> list[PastEvent]:
         """Those up to order `last`, in order."""
-        found: list[tuple[Any, ...]] = []
-        for _task, packed in sorted(self._db.execute("SELECT task, packed FROM events").fetchall()):
-            found += _unpacked(packed)
-        found.sort(key=itemgetter(0))  # of one commit: by task and number
+        found = unpack_events(self._db.execute("SELECT task, packed FROM events").fetchall())
         if found and found[-1][0] > last:
             found = [each for each in found if each[0] <= last]
         return list(map(PastEvent._make, found))

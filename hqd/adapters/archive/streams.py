@@ -8,12 +8,35 @@ import io
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, cast
+from types import TracebackType
+from typing import IO, NamedTuple, cast
 
 from hqd.adapters.git import Git, GitFailed
 
 _BUFFER = 1 << 20
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0"}
+
+
+class Cut:
+    """By which what git is asked in one thread is given up by another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._now = False
+        self._running: list[subprocess.Popen[bytes]] = []
+
+    def watch(self, process: subprocess.Popen[bytes]) -> None:
+        with self._lock:
+            self._running = [process]  # one at a time
+            if self._now:
+                process.kill()
+
+    def now(self) -> None:
+        """Ends what runs, and whatever is begun afterwards."""
+        with self._lock:
+            self._now = True
+            for process in self._running:
+                process.kill()
 
 
 def fields(git: Git, *args: str) -> Iterator[bytes]:
@@ -26,8 +49,10 @@ def fields(git: Git, *args: str) -> Iterator[bytes]:
         yield rest
 
 
-def _chunks(git: Git, args: tuple[str, ...], asked: Sequence[str] = ()) -> Iterator[bytes]:
+def _chunks(git: Git, args: tuple[str, ...], asked: Sequence[str] = (), cut: Cut | None = None) -> Iterator[bytes]:
     process = git.start(*args, env=_QUIET, stderr=subprocess.PIPE)
+    if cut is not None:
+        cut.watch(process)
     asker = threading.Thread(target=_ask, args=(process, asked), daemon=True)
     asker.start()
     out = _wide(process)
@@ -59,16 +84,18 @@ def _wide(process: subprocess.Popen[bytes]) -> IO[bytes]:
     return process.stdout
 
 
-def whole(git: Git, *args: str, asked: Sequence[str] = ()) -> bytes:
+def whole(git: Git, *args: str, asked: Sequence[str] = (), cut: Cut | None = None) -> bytes:
     """All that `git ARGS` prints, `asked` given to it line by line. Raises GitFailed."""
-    return b"".join(_chunks(git, args, asked))
+    return b"".join(_chunks(git, args, asked, cut))
 
 
 class Ahead:
-    """Work done in a thread of its own, while its giver does something else. Ends with its `with`."""
+    """Work done in a thread of its own, while its giver does something else. Ends with its `with`; after a fault, at
+    once."""
 
-    def __init__(self, work: Callable[[], bytes]) -> None:
+    def __init__(self, work: Callable[[Cut], bytes]) -> None:
         self._work = work
+        self._cut = Cut()
         self._found = b""
         self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -77,7 +104,11 @@ class Ahead:
         self._thread.start()
         return self
 
-    def __exit__(self, *_exc: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, _fault: BaseException | None, _where: TracebackType | None
+    ) -> None:
+        if kind is not None:
+            self._cut.now()
         self._thread.join()
 
     def all(self) -> bytes:
@@ -89,31 +120,36 @@ class Ahead:
 
     def _run(self) -> None:
         try:
-            self._found = self._work()
+            self._found = self._work(self._cut)
         except BaseException as fault:  # noqa: BLE001 - raised again in the giver's thread
             self._fault = fault
 
 
+class Place(NamedTuple):
+    """A blob as it stands in much data."""
+
+    data: bytes
+    start: int
+    stop: int
+
+
 def blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
     """(name as asked, content) in the order asked; None where there is no such blob here."""
+    for name, found in zip(ids, places(git, ids), strict=True):
+        yield name, found.data[found.start : found.stop] if found is not None else None
+
+
+def places(git: Git, ids: Sequence[str]) -> Iterator[Place | None]:
+    """Contents in the order asked, not copied; None where there is no such blob here. Raises GitFailed."""
     if not ids:
         return
-    process = git.start("cat-file", "--batch", "--buffer", env=_QUIET)
+    process = git.start("cat-file", "--batch=%(objecttype) %(objectsize)", "--buffer", env=_QUIET)
     asker = threading.Thread(target=_ask, args=(process, ids), daemon=True)
     asker.start()
-    out = _wide(process)
+    out = cast(io.BufferedReader, _wide(process))
     done = False
     try:
-        for name in ids:
-            head = out.readline()
-            if not head:
-                raise GitFailed(("cat-file",), process.poll() or -1, "the object reader ended")
-            words = head.split()
-            if len(words) != 3 or not words[2].isdigit():
-                yield name, None  # "ID missing", or a submodule
-                continue
-            data = out.read(int(words[2]) + 1)
-            yield name, data[:-1] if words[1] == b"blob" else None
+        yield from _cut_out(process, out, len(ids))
         done = True
     finally:
         if not done:
@@ -121,6 +157,35 @@ def blobs(git: Git, ids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
         asker.join()
         out.close()
         process.wait()
+
+
+def _cut_out(process: subprocess.Popen[bytes], out: io.BufferedReader, count: int) -> Iterator[Place | None]:
+    data, at = b"", 0
+
+    def more(least: int = 1) -> bytes:
+        """What is left of the data, with so many bytes more."""
+        parts = [data[at:]]
+        while least > 0:
+            chunk = out.read1(_BUFFER)
+            if not chunk:
+                raise GitFailed(("cat-file",), process.poll() or -1, "the object reader ended")
+            parts.append(chunk)
+            least -= len(chunk)
+        return b"".join(parts)
+
+    for _ in range(count):
+        while (end := data.find(b"\n", at)) < 0:
+            data, at = more(), 0
+        kind, _space, size = data[at:end].rpartition(b" ")
+        at = end + 1
+        if not size.isdigit():
+            yield None  # "ID missing", or a submodule
+            continue
+        stop = at + int(size)
+        if len(data) <= stop:
+            data, at, stop = more(stop + 1 - len(data)), 0, stop - at
+        yield Place(data, at, stop) if kind == b"blob" else None
+        at = stop + 1
 
 
 def _ask(process: subprocess.Popen[bytes], names: Sequence[str]) -> None:
