@@ -30,6 +30,7 @@ FETCHED = "refs/hqd/remote/"
 TIMEOUT = 120.0
 """Seconds that one git call may take. A first fetch of a large repository may be given more."""
 
+_FETCHES = 3
 _NOT_OURS = (
     "-c", "push.followTags=false",
     "-c", "push.recurseSubmodules=no",
@@ -90,19 +91,30 @@ class RemoteOf:
     def fetch(self) -> Mapping[str, str]:
         under = f"{FETCHED}{self._name}/"
         with self._fetching:
-            self._far(
-                self._fetch, *DURABLE, *_NOT_OURS, "fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head",
-                "--no-auto-maintenance", "--", self._fetch.url, f"+{BRANCHES}*:{under}*",
-            )  # fmt: skip
+            self._bring(under)
             found = self._git.read("for-each-ref", "--format=%(objectname) %(refname)", under).text
         pairs = (line.split(" ", 1) for line in found.splitlines())
         return {BRANCHES + ref.removeprefix(under): commit for commit, ref in pairs}
+
+    def _bring(self, under: str) -> None:
+        """git fetch; again where a push of this very process has moved a ref of `under` in the middle of it."""
+        for more in reversed(range(_FETCHES)):
+            done = self._call(
+                self._fetch, *DURABLE, *_NOT_OURS, "fetch", "--quiet", "--prune", "--no-tags", "--no-write-fetch-head",
+                "--no-auto-maintenance", "--", self._fetch.url, f"+{BRANCHES}*:{under}*",
+            )  # fmt: skip
+            if done.code == 0:
+                return
+            if not more or f"cannot lock ref '{under}" not in done.err:
+                self._raise(done, "fetch")
 
     def heads(self, refs: Sequence[str]) -> Mapping[str, str]:
         """What the remote has at these full ref names now; absent ones are left out. Nothing is fetched."""
         if not refs:
             return {}
-        done = self._far(self._push, "ls-remote", "--", self._push.url, *refs)
+        done = self._call(self._push, "ls-remote", "--", self._push.url, *refs)
+        if done.code != 0:
+            self._raise(done, "ls-remote")
         pairs = (line.split("\t", 1) for line in done.text.splitlines() if "\t" in line)
         return {ref: commit for commit, ref in pairs if ref in refs}
 
@@ -188,12 +200,6 @@ class RemoteOf:
             if prefix is not None:
                 change = (prefix + name, update.commit) if update.commit is not None else ("-d", prefix + name)
                 self._git.quick("update-ref", *change, codes=(0, 1, 128))
-
-    def _far(self, place: _Place, *args: str) -> Result:
-        done = self._call(place, *args)
-        if done.code != 0:
-            self._raise(done, next(arg for arg in args if arg in ("fetch", "ls-remote")))
-        return done
 
     def _call(self, place: _Place, *args: str) -> Result:
         if self._stop is not None and self._stop.is_set():

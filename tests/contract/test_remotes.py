@@ -114,6 +114,23 @@ def test_fetch_brings_all_branches_and_moves_nothing_of_a_persons(world: World) 
     assert not (world.here / ".git" / "FETCH_HEAD").exists()
 
 
+@pytest.mark.parametrize("world", ["path"], indirect=True)
+def test_a_fetch_that_a_push_of_this_process_overtakes_is_done_again(world: World, tmp_path: Path) -> None:
+    """An accepted push notes what origin has now. In the middle of a fetch that was a fault: `cannot lock ref`."""
+    world.git(world.here, "push", "-q", str(world.bare), "main")
+    assert list(world.remote.fetch()) == [MAIN]
+    newer, done = world.other("newer"), tmp_path / "done"
+    noted = f"git --git-dir={world.here}/.git update-ref refs/hqd/remote/origin/main {world.commit('pushed')}"
+    overtaking, ssh = tmp_path / "overtaking", tmp_path / "ssh"
+    overtaking.write_text(f'#!/bin/sh\n[ -e {done} ] || {noted}\ntouch {done}\nexec "$@"\n')
+    ssh.write_text(f"#!/bin/sh\nexec git -c uploadpack.packObjectsHook={overtaking} upload-pack {world.bare}\n")
+    for program in (overtaking, ssh):
+        program.chmod(0o755)
+    env = {**os.environ, "GIT_SSH": str(ssh), "GIT_SSH_VARIANT": "simple"}
+    assert RemoteOf(Git(world.here, env), f"person@host:{world.bare}", timeout=20).fetch() == {MAIN: newer}
+    assert done.exists()
+
+
 def test_a_branch_that_is_gone_there_is_gone_from_the_next_fetch(world: World) -> None:
     tip = world.commit("second")
     world.remote.push([RefUpdate(MAIN, tip), RefUpdate("refs/heads/x", tip)])
