@@ -7,9 +7,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-import jsonschema
-from jsonschema.exceptions import SchemaError, ValidationError, best_match
-
 _PLAIN: dict[str, dict[str, Any]] = {
     "str": {"type": "string"},
     "int": {"type": "integer"},
@@ -52,8 +49,12 @@ def _type(name: str, spec: Any) -> dict[str, Any]:
 
 def check_schema(schema: Mapping[str, Any]) -> str | None:
     """What is wrong with a JSON Schema; None: nothing."""
+    # jsonschema takes 40 ms to import, and most commands see no typed output: it is imported where it is used
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
     try:
-        jsonschema.validators.validator_for(schema).check_schema(dict(schema))
+        validator_for(schema).check_schema(dict(schema))
     except SchemaError as fault:
         return fault.message
     return None
@@ -64,11 +65,13 @@ def read(text: str, schema: Mapping[str, Any]) -> tuple[Any, str | None]:
 
     JSON may stand alone, in one fenced block, or between prose: the first `{` to the last `}`.
     """
+    from jsonschema.exceptions import ValidationError, best_match
+    from jsonschema.validators import validator_for
+
     data, fault = _json(text)
     if fault is not None:
         return None, fault
-    validator = jsonschema.validators.validator_for(schema)(schema)
-    worst: ValidationError | None = best_match(validator.iter_errors(data))
+    worst: ValidationError | None = best_match(validator_for(schema)(schema).iter_errors(data))
     if worst is None:
         return data, None
     where = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in worst.absolute_path).lstrip(".")

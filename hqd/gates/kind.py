@@ -38,9 +38,14 @@ class CannotJudge(Exception):
 
 
 class Params(BaseModel):
-    """Base of a kind's parameters. The docstring of each kind's class is its exact definition."""
+    """Base of a kind's parameters. The docstring of each kind's class is its exact definition.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True)
+    `defer_build`: pydantic builds the validator of a class at its first use; a run uses few kinds.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, populate_by_name=True, defer_build=True
+    )
 
 
 class Range(Params):
