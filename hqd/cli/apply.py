@@ -1,4 +1,4 @@
-"""`hqd apply`: checks what a person has edited in settings, playbooks and lessons, and commits exactly that."""
+"""`hqd apply`: checks what a person has edited of what counts as committed on main, and commits exactly that."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def apply(call: Call, *, message: str | None, dry_run: bool) -> int:
         busy = repo.occupied()
         if busy is not None:
             raise busy
-        changed = edits(repo.root, GitHistory(repo).tree(repo.tip()), repo.object_format)
+        changed = edits(repo, GitHistory(repo).tree(repo.tip()))
         report = check_reader(FolderReader(repo.root), gate_registry(call.env, None, None).check)
         _print(report.problems)
         if not report.ok:

@@ -151,7 +151,7 @@ def _tree(call: Call, repo: GitRepository) -> Iterator[Check]:
         yield Check("settings", FAIL, f"{text}: {red[0]}", "run `hqd check`, mend it, `hqd apply`")
     else:
         yield Check("settings", OK, text)
-    changed = edits(repo.root, view.tree, repo.object_format)
+    changed = edits(repo, view.tree)
     if changed:
         yield Check("edits", WARN, f"{len(changed)} not in force: {changed[0].path}", "run `hqd apply`")
     if view.reading.strays:

@@ -1,4 +1,7 @@
-"""Settings, playbooks and lessons in the working tree: what differs from main and so is not in force."""
+"""Settings, playbooks, lessons, decisions and background documents in the working tree: what differs from main.
+
+All of them count as committed on main; what differs is not in force.
+"""
 
 from __future__ import annotations
 
@@ -8,12 +11,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.core.batch import blob_id
 from hqd.model.change import Entry
 from hqd.ports import Tree
 
 FOLDERS = (layout.PLAYBOOKS, layout.LESSONS)
+DOCUMENTS = (layout.DECISIONS, layout.CONTEXT)
+"""They may be many and large: git, which knows what it has looked at before, is asked which of them differ."""
+
 MOST = 5_000
 MAX_BYTES = 4_000_000
 
@@ -50,9 +57,9 @@ class Edit:
     kind: str
 
 
-def edits(root: Path, tree: Tree, object_format: str) -> tuple[Edit, ...]:
-    """What a person has changed in hqd.toml, playbooks/ and lessons/ and not committed, by path."""
-    there = dict(_on_disk(root, object_format))
+def edits(repo: GitRepository, tree: Tree) -> tuple[Edit, ...]:
+    """What a person has changed in hqd.toml, playbooks/, lessons/ and documents and not committed, by path."""
+    there = dict(_on_disk(repo.root, repo.object_format))
     main = dict(_on_main(tree))
     found = [
         Edit(path, "added" if path not in main else "modified")
@@ -60,7 +67,21 @@ def edits(root: Path, tree: Tree, object_format: str) -> tuple[Edit, ...]:
         if main.get(path) != blob
     ]
     found += [Edit(path, "deleted") for path in main if path not in there]
+    found += _documents(repo, tree)
     return tuple(sorted(found, key=lambda edit: edit.path))
+
+
+def _documents(repo: GitRepository, tree: Tree) -> Iterator[Edit]:
+    words = ("status", "--porcelain=v1", "-z", "--no-renames", "--untracked-files=all", "--", *DOCUMENTS)
+    for row in repo.git.read(*words).out.split(b"\0"):
+        path = row[3:].decode("utf-8", "surrogateescape")
+        if not path or any(left_alone(name) for name in path.split("/")):
+            continue
+        place, known = repo.root / path, tree.entry(path) is not None
+        if not os.path.lexists(place):
+            yield from [Edit(path, "deleted")] if known else []
+        elif stat.S_ISREG(place.lstat().st_mode):
+            yield Edit(path, "modified" if known else "added")
 
 
 def left_alone(name: str) -> bool:

@@ -101,11 +101,17 @@ def check(reader: Reader, env: dict[str, str]) -> list[Problem]:
     return list(check_reader(reader, gate_registry(env, None, None).check).problems)
 
 
+MOST_EDITS = 50
+"""Files not in force that are named one by one."""
+
+
 def _edited(view: View, env: dict[str, str]) -> Iterator[Problem]:
-    changed = edits(view.repo.root, view.tree, view.repo.object_format)
+    changed = edits(view.repo, view.tree)
     if not changed:
         return
-    yield from (_pending(edit) for edit in changed)
+    yield from (_pending(edit) for edit in changed[:MOST_EDITS])
+    if len(changed) > MOST_EDITS:
+        yield _pending(Edit(f"({len(changed) - MOST_EDITS} more)", "edited"))
     yield from check(FolderReader(view.repo.root), env)
 
 

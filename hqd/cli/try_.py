@@ -81,10 +81,10 @@ def try_(call: Call, trial: Trial, *, keep: bool, as_json: bool) -> int:
 
 
 def clone(repo: GitRepository, target: Path, call: Call) -> Path:
-    """The HQ at main, with the person's edits of settings, playbooks and lessons on top; without a remote."""
+    """The HQ at main, with the person's edits of rules and documents on top; without a remote."""
     Git(repo.root, call.env).run("clone", "--quiet", "--local", "--branch", repo.branch, str(repo.root), str(target))
     Git(target, call.env).run("remote", "remove", "origin")
-    for edit in edits(repo.root, GitHistory(repo).tree(repo.tip()), repo.object_format):
+    for edit in edits(repo, GitHistory(repo).tree(repo.tip())):
         (target / edit.path).parent.mkdir(parents=True, exist_ok=True)
         if edit.kind == "deleted":
             (target / edit.path).unlink(missing_ok=True)

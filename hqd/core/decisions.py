@@ -287,7 +287,8 @@ def _both(mine: Recorded, other: Decision) -> str:
     return (
         f"on the topic {mine.topic!r} it decided: {_cut(mine.decision)} But {other.id} ({one_line(other.title)}, {by})"
         f" says: {_cut(other.decision)} Choose: write `supersedes: {other.id}` into the front matter of this task, or"
-        f" `status: withdrawn` into that decision, then retry; or retry with --from STEP to have it decided anew"
+        f" `status: withdrawn` into that decision (and `hqd apply`), then retry; or retry with --from STEP to have it"
+        f" decided anew"
     )
 
 

@@ -9,9 +9,11 @@ from typing import Any
 
 import pytest
 
+from hqd.cli.apply import apply
 from hqd.cli.call import Call
 from hqd.cli.check import check
 from hqd.cli.show import show
+from hqd.cli.status import status
 from hqd.codec.decision import read_decision
 from hqd.model.decision import Decision
 from hqd.model.failure import Failure, ParkReason
@@ -326,3 +328,31 @@ def test_check_and_show_name_decisions(hq: Headquarters, capsys: pytest.CaptureF
     assert show(call, task, as_json=True, attempt=None, file=None, step=None) == 0
     (row,) = json.loads(capsys.readouterr().out)["decisions"]
     assert (row["id"], row["in_force"]) == (decision.id, True)
+
+
+def test_an_edit_of_a_decision_or_a_document_is_named_until_it_is_applied(
+    hq: Headquarters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What a park asks a person to write into a decision is not in force by itself, and says so."""
+    hq.write("workspace/decisions/feet.md", "# Feet\n\nIn feet.\n")
+    hq.write("workspace/context/old.md", "Old.\n")
+    hq.commit()
+    hq.write("workspace/decisions/feet.md", "---\nstatus: withdrawn\n---\n# Feet\n\nIn feet.\n")
+    hq.write("workspace/context/brand voice.md", "We whisper.\n")
+    hq.write("workspace/context/.draft.md.swp", "no document")
+    (hq.root / "workspace/context/old.md").unlink()
+    call = Call(hq.env, hq.root)
+    assert status(call, as_json=True, everything=False, at=None) == 0
+    problems = json.loads(capsys.readouterr().out)["problems"]
+    edited = {each["path"]: each["message"] for each in problems if "not on main" in each["message"]}
+    assert {path: " ".join(text.split()[-8:-5]) for path, text in edited.items()} == {
+        "workspace/decisions/feet.md": "modified in the",
+        "workspace/context/brand voice.md": "added in the",
+        "workspace/context/old.md": "deleted in the",
+    }, edited
+    assert apply(call, message=None, dry_run=False) == 0
+    assert hq.git("show", "main:workspace/context/brand voice.md") == "We whisper."
+    assert "withdrawn" in hq.git("show", "main:workspace/decisions/feet.md")
+    assert hq.git("ls-tree", "--name-only", "main", "workspace/context/old.md") == ""
+    assert status(call, as_json=True, everything=False, at=None) == 0
+    assert "not on main" not in capsys.readouterr().out

@@ -34,7 +34,7 @@ def apply(
     message: Annotated[str | None, typer.Option("-m", "--message", metavar="TEXT", help="The commit's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list only.")] = False,
 ) -> None:
-    """Put edits of settings, playbooks and lessons in force.
+    """Put edits of settings, playbooks, lessons, decisions and context documents in force.
 
     They are checked, then exactly they are committed in your name.
 
