@@ -7,15 +7,17 @@ import secrets
 import sys
 import tomllib
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.codec import layout
 from hqd.codec.front_matter import write_front_matter
+from hqd.codec.task import read_task
 from hqd.core.secret_scan import scan
 from hqd.errors import EXIT_OK, Expected, SecretFound, Usage
-from hqd.model.problem import one_line
+from hqd.model.problem import Problem, one_line
 from hqd.model.settings import Inbox
 
 MOST_COPIES = 1_000
@@ -40,10 +42,11 @@ def add(
         raise Usage("--tag goes with --title", remedy="write tags into the front matter of the file")
     if not drops:
         raise Usage("nothing to add", remedy="name a file, or pass --title TEXT")
-    for name, data in drops:
-        _check(name, data, root)
+    noticed = [problem for name, data in drops for problem in _check(name, data, root)]
     for name, data in drops:
         terminal.say(str(drop(folder, name, data)))
+    for problem in noticed:
+        terminal.remark(str(problem))
     return EXIT_OK
 
 
@@ -131,8 +134,9 @@ def _limit(root: Path) -> int:
     return limit if isinstance(limit, int) else Inbox().max_bytes
 
 
-def _check(name: str, data: bytes, root: Path) -> None:
-    """What hqd would refuse or leave alone is said now, not found in `status` later."""
+def _check(name: str, data: bytes, root: Path) -> tuple[Problem, ...]:
+    """What hqd would refuse or leave alone is said now, not found in `status` later. Returns what it would only warn
+    of: a likely typo does not stop a task, and may be all that keeps it from the playbook that was meant."""
     shown = one_line(name)
     if not name.lower().endswith(".md"):
         raise Usage(f"{shown} does not end in .md", remedy="a task is a markdown file")
@@ -154,3 +158,8 @@ def _check(name: str, data: bytes, root: Path) -> None:
             f"{shown}:{found[0].line}: a secret ({found[0].kind}) stands in it",
             remedy="take it out; agents get secrets by `secret:NAME` in hqd.toml",
         )
+    problems = read_task(data, name, _limit(root)).problems
+    for problem in problems:
+        if problem.stops:
+            raise Usage(str(replace(problem, remedy="")), remedy=problem.remedy or "mend it, then add it again")
+    return problems

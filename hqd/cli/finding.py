@@ -14,6 +14,7 @@ from hqd.codec.record import UnreadableRecord, read_record
 from hqd.daemon.book import parse
 from hqd.errors import Usage
 from hqd.model.names import TASK_ID, slug_of
+from hqd.model.problem import Problem
 from hqd.model.record import EventKind, Record
 from hqd.model.task import State, TaskDocument
 
@@ -40,9 +41,18 @@ class Told:
     def last(self) -> Record | None:
         return self.records[-1] if self.records else None
 
-    @cached_property
+    @property
     def document(self) -> TaskDocument:
-        return parse(self.path, self.tree.read(self.path) or f"# {slug_of(self.id)}\n".encode())[0]
+        return self._parsed[0]
+
+    @property
+    def noticed(self) -> tuple[Problem, ...]:
+        """What is odd or wrong in the task's file, as it stands on main."""
+        return self._parsed[1]
+
+    @cached_property
+    def _parsed(self) -> tuple[TaskDocument, tuple[Problem, ...]]:
+        return parse(self.path, self.tree.read(self.path) or f"# {slug_of(self.id)}\n".encode())
 
     def finished(self) -> tuple[Record, ...]:
         """The attempts that have a result."""

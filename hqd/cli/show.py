@@ -157,6 +157,7 @@ def _print(seen: View, story: Told, attempt: int | None, step: str | None) -> No
         if cursor.landed is not None:
             body.append(["landed", cursor.landed[:12]])
         body += [["output", f"{name}: {path}"] for name, path in last_outputs(story).items()]
+    body += [["noticed", str(problem)] for problem in story.noticed]
     body += [["not judged", in_words(result)] for _, result in unjudged(story.records)]
     for each in decisions_of(seen, story):
         body.append(["settled", f"{each['id']}: {each['title']}" + (f" ({each['why']})" if each["why"] else "")])

@@ -25,6 +25,11 @@ def say(text: str = "") -> None:
     sys.stdout.write(one_line(text) + "\n")
 
 
+def remark(text: str) -> None:
+    """One line for a person that is no part of the answer, so that a pipe carries the answer alone."""
+    sys.stderr.write(one_line(text) + "\n")
+
+
 def block(text: str) -> None:
     """Text of several lines; what could steer a terminal is made visible."""
     for line in text.splitlines():

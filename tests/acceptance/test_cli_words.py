@@ -159,6 +159,15 @@ def test_add_lays_down_whole_files_and_overwrites_nothing(hqd: CommandLine, tmp_
     assert [path.name for path in (hqd.root / "workspace/inbox").iterdir() if path.name.endswith(".tmp")] == []
 
 
+def test_add_takes_a_task_with_a_likely_typo_and_says_so_beside_the_answer(hqd: CommandLine, tmp_path: Path) -> None:
+    (tmp_path / "letter.md").write_text("---\nplaybok: letter\n---\n# Letter\n")
+    added = hqd.ok("add", str(tmp_path / "letter.md"))
+    assert Path(added.out.strip()).read_text() == (tmp_path / "letter.md").read_text()
+    assert "letter.md:2: playbok: warning: likely a typo of playbook" in added.err
+    hqd("run", "--until-idle")
+    assert "playbok: warning: likely a typo of playbook" in hqd.ok("show", "letter").out
+
+
 def test_add_refuses_what_hqd_would_refuse(hqd: CommandLine, tmp_path: Path) -> None:
     (tmp_path / "secret.md").write_text("key: sk-ant-api03-" + "aB3dE5gH7jK9" * 8 + "\n")
     (tmp_path / "latin.md").write_bytes(b"caf\xe9")
@@ -166,7 +175,9 @@ def test_add_refuses_what_hqd_would_refuse(hqd: CommandLine, tmp_path: Path) -> 
     (tmp_path / "text.txt").write_text("x")
     (tmp_path / "large.md").write_bytes(b"x" * 1_000_001)
     (tmp_path / "_draft.md").write_text("x")
+    (tmp_path / "header.md").write_text("---\ntags: {a: b}\n---\n# X\n")
     for name, said in (
+        ("header.md", "header.md:2: tags: "),
         ("secret.md", "a secret"), ("latin.md", "not UTF-8"), ("empty.md", "is empty"), ("text.txt", "end in .md"),
         ("large.md", "too large"), ("_draft.md", "left alone"), ("nothing.md", "no such file"), (".", "is a folder"),
     ):  # fmt: skip
