@@ -10,6 +10,7 @@ from pathlib import Path
 from typer.main import get_command
 
 from hqd.cli.app import app
+from hqd.core.batch import blob_id
 from hqd.core.recovery import DEFAULTS
 from hqd.model.failure import Failure, ParkReason
 
@@ -69,6 +70,32 @@ def test_links_between_documents_lead_somewhere() -> None:
     ]
     assert len(documents) >= 6
     assert broken == []
+
+
+def test_this_projects_pages_pass_its_own_gates() -> None:
+    """As CI asks (scripts/check); here too, since whoever writes a page runs the tests (lessons/L-0004)."""
+    pages = ["README.md", "AGENTS.md", "CHANGELOG.md", *(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+    done = subprocess.run(
+        [sys.executable, "-m", "hqd", "--hq", ROOT, "gate", "docs/pages", *pages],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    red = [line for line in done.stdout.splitlines() if re.match(r"\s*fail", line)]
+    assert (done.returncode, red, done.stderr) == (0, [], "")
+
+
+def test_the_evidence_of_this_projects_lessons_is_in_its_tree() -> None:
+    """A shallow clone has no history: `hqd lessons check` finds the blobs in lessons/cases/ there."""
+    named = set[str]()
+    for path in (ROOT / "lessons").glob("L-*.md"):
+        found = re.findall(r"blob: ([0-9a-f]{40})$", path.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(found) >= 2, f"{path.name}: something that was wrong, and what took its place"
+        named |= set(found)
+    there = {blob_id(path.read_bytes()) for path in (ROOT / "lessons/cases").iterdir()}
+    assert named == there
 
 
 def test_the_readme_has_two_set_up_commands() -> None:

@@ -97,6 +97,27 @@ def test_a_hook_runs_checks_and_tests_before_a_push(checkout: Path) -> None:
     assert run(checkout, "install-hooks").returncode == 0, "installing again is no fault"
 
 
+def test_a_hook_gates_the_pages_before_a_commit_that_touches_one(checkout: Path) -> None:
+    """lessons/L-0004: a line that the project's own gate refuses went out, since nobody had asked the gate."""
+    assert run(checkout, "install-hooks").returncode == 0
+    check = checkout / "scripts/check"
+    check.write_text('#!/bin/sh\necho "$@" >>ran\nexit 1\n', encoding="utf-8")
+
+    def commit(name: str) -> int:
+        (checkout / name).parent.mkdir(exist_ok=True)
+        (checkout / name).write_text("text\n", encoding="utf-8")
+        subprocess.run(["git", "add", name], cwd=checkout, check=True, timeout=60)
+        person = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
+        argv = ["git", *person, "commit", "--quiet", "-m", name]
+        done = subprocess.run(argv, cwd=checkout, check=False, capture_output=True, timeout=60)
+        return done.returncode
+
+    assert commit("other.txt") == 0
+    assert not (checkout / "ran").exists()
+    assert commit("docs/new.md") != 0
+    assert (checkout / "ran").read_text(encoding="utf-8") == "--pages\n"
+
+
 def test_a_hook_of_ones_own_is_left_alone(checkout: Path) -> None:
     hook = checkout / ".git/hooks/pre-push"
     hook.parent.mkdir(exist_ok=True)
