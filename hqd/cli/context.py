@@ -29,11 +29,12 @@ class Wish:
     diff: str | None = None
     what_if: str | None = None
     last: int | None = None
+    attempt: int | None = None
 
 
 def asked(call: Call, words: Sequence[str], wish: Wish) -> int:
     """The command as it was typed. Raises Usage."""
-    about_a_task = wish.text or wish.without or wish.diff is not None
+    about_a_task = wish.text or wish.without or wish.diff is not None or wish.attempt is not None
     if wish.what_if is not None:
         from hqd.cli.context_what_if import what_if
 
@@ -49,7 +50,13 @@ def asked(call: Call, words: Sequence[str], wish: Wish) -> int:
     if len(words) != 2:
         raise Usage("context takes a task and a step", remedy="hqd context TASK STEP, or hqd context stats")
     if wish.text and (wish.as_json or wish.diff is not None):
-        raise Usage("--text stands alone or with --without")
+        raise Usage("--text stands alone, or with --without or --attempt")
+    if wish.attempt is not None:
+        from hqd.cli.context_past import past
+
+        if wish.without or wish.diff is not None:
+            raise Usage("--attempt is about what was sent; --without and --diff are about what would be")
+        return past(call, words[0], words[1], wish.attempt, as_json=wish.as_json, text=wish.text)
     own = {"as_json": wish.as_json, "text": wish.text}
     return context(call, words[0], words[1], **own, without=wish.without, diff=wish.diff)
 
@@ -70,7 +77,7 @@ def context(
     if as_json:
         terminal.data(told)
     else:
-        _print(told)
+        show(told)
     return EXIT_OK
 
 
@@ -137,7 +144,8 @@ def _sent(made: Prompt) -> dict[str, dict[str, Any]]:
     return {row["source"]: row for row in made.manifest["sources"] if row["status"] != "dropped"}
 
 
-def _print(told: dict[str, Any]) -> None:
+def show(told: dict[str, Any]) -> None:
+    """An account for people: each source, and with `diff` what other rules would change."""
     agent = told["agent"] or "nobody"
     terminal.title(f"{told['step']}, attempt {told['attempt']} by {agent}: {told['tokens']} of {told['budget']} tokens")
     body = [

@@ -10,7 +10,10 @@ import pytest
 
 from hqd.adapters.history import GitHistory
 from hqd.adapters.repository import GitRepository
+from hqd.cli.call import Call
+from hqd.cli.context import Wish, asked, context
 from hqd.daemon.context.rebuild import rebuild
+from hqd.errors import Usage
 from hqd.model.record import Record
 from tests.daemon.headquarters import SETTINGS, Headquarters, make, only, settle
 
@@ -76,8 +79,13 @@ def long_document() -> str:
     return f"# Long\n\n{sections}"
 
 
-def test_every_prompt_of_a_real_run_is_made_again_to_the_byte(tmp_path: Path) -> None:
-    """Native files, documents that are cut, a template with facts, retries, a later change of everything: 100 %."""
+def test_every_prompt_of_a_real_run_is_made_again_to_the_byte(
+    tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    """Native files, documents that are cut, a template with facts, retries, a later change of everything: 100 %.
+
+    By `hqd context --attempt N --text` too, without the prompt that was committed.
+    """
     hq = make(tmp_path, general=WRITER)
     hq.write(
         "playbooks/research.md", "Research {{ task.title }} at {{ now }}, attempt {{ attempt }}, round {{ round }}.\n"
@@ -96,7 +104,21 @@ def test_every_prompt_of_a_real_run_is_made_again_to_the_byte(tmp_path: Path) ->
     assert attempts == 2 * 4  # research once, work three times: two retries
     statuses = {each["status"] for each in manifests(hq, first)[0]["sources"]}
     assert {"kept", "cut"} <= statuses
+    last = [record for record in hq.records(first) if record.prompt][-1]
     assert "Be brief." in prompt(hq, next(record for record in hq.records(first) if record.prompt))
+    sent = prompt(hq, last)
+    hq.git("rm", "-q", "--sparse", str(last.prompt))
+    hq.commit()
+    call = Call(hq.env, hq.root)
+    capfdbinary.readouterr()
+    assert asked(call, (first, "work"), Wish(attempt=3, text=True)) == 0
+    assert capfdbinary.readouterr().out.decode().strip() == sent
+    assert asked(call, (first, "work"), Wish(attempt=3, as_json=True)) == 0
+    told = json.loads(capfdbinary.readouterr().out)
+    assert (told["rebuilt"], told["attempt"], told["agent"]) == (True, 3, "worker")
+    assert told["sources"] == manifests(hq, first)[-1]["sources"]
+    with pytest.raises(Usage, match="no attempt 4 at work"):
+        asked(call, (first, "work"), Wish(attempt=4))
 
 
 def test_prompts_of_one_step_differ_in_the_tasks_part_only(tmp_path: Path) -> None:
@@ -238,9 +260,6 @@ def test_similar_work_is_found_among_accepted_work_only(tmp_path: Path) -> None:
 
 def test_what_is_shown_before_a_run_is_what_is_sent(tmp_path: Path, capfdbinary: pytest.CaptureFixture[bytes]) -> None:
     """`hqd context --text` to the byte; --without leaves a source out; --diff tells what other rules would do."""
-    from hqd.cli.call import Call
-    from hqd.cli.context import context
-
     hq = make(
         tmp_path,
         general=WRITER.split('[[steps]]\nname = "research"')[0] + '[[steps]]\nname = "work"\nagent = "worker"\n',

@@ -102,19 +102,23 @@ def context(
         typer.Option("--what-if", metavar="REV", help="Other rules over all past attempts; . is the working tree."),
     ] = None,
     last: Annotated[int | None, typer.Option("--last", min=1, help="With --what-if: only so many attempts.")] = None,
+    attempt: Annotated[
+        int | None, typer.Option("--attempt", metavar="N", min=1, help="A past attempt at the step: what it was sent.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """What the next attempt at a step would be sent, and why.
 
     Each source with its tokens, its rule, whether it is kept, cut or dropped. Nothing is sent, nothing is changed.
-    What past attempts were sent: hqd show TASK --manifest, --prompt. `stats`: what sources cost and how first tries
-    went with and without them, and how experiments stand. --what-if: what other rules would have dropped or added.
+    --attempt N: what a past attempt was sent; with --text its prompt, made again from git to the byte. `stats`: what
+    sources cost and how first tries went with and without them, and how experiments stand. --what-if: what other
+    rules would have dropped or added.
 
     Example: hqd context names work --without workspace/context/brand.md
     """
     from hqd.cli.context import Wish, asked
 
-    wish = Wish(as_json, text, tuple(without or ()), diff, what_if, last)
+    wish = Wish(as_json, text, tuple(without or ()), diff, what_if, last, attempt)
     finish(asked(call_of(context), words or (), wish))
 
 
