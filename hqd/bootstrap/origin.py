@@ -29,11 +29,13 @@ from hqd.model.settings import HqSettings
 
 @dataclass(frozen=True)
 class Following:
-    """`origin` and `remote` None: the HQ has no remote of that name."""
+    """`origin` and `remote` None: the HQ has no remote of that name. `seek`, from any thread: origin's main may have
+    moved, to the commit that is named or beyond."""
 
     ledger: SharedLedger
     origin: Origin | None
     remote: RemoteOf | None = None
+    seek: Callable[[str | None], None] = lambda _commit: None
 
 
 def urls_of(repository: GitRepository) -> tuple[str, str] | None:
@@ -109,7 +111,7 @@ def following_of(
         line, mainline, hq.history, hq.branches, remote.url, host, note, _teller(hq.private / SAID),
         shared=shared, person=hq.person,
     )  # fmt: skip
-    return Following(writing, origin, remote)
+    return Following(writing, origin, remote, line.seek)
 
 
 def _teller(path: Path) -> Callable[[Mapping[str, Any]], None]:

@@ -35,14 +35,15 @@ def outsides_of(
     found: EnvironmentSecrets,
     note: Callable[[str], None],
     notifier: Notifier,
-    catch_up: Callable[[], None] = lambda: None,
+    catch_up: Callable[[str | None], None] = lambda _commit: None,
 ) -> tuple[Outside, ...]:
-    """In the order in which a turn asks them. `catch_up`, from any thread: origin's main is to be brought here."""
+    """In the order in which a turn asks them. `catch_up`, from any thread: origin's main is to be brought here, where
+    main has not the commit that is named."""
 
     def told(wake: Wake) -> None:
         watch.hint(wake.number, wake.commit)
         if wake.event in _OF_BRANCHES:
-            catch_up()
+            catch_up(None)
 
     watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, catch_up))
     acting = Acting(places, hq.history, rulebook, found.known, note, watch.hint)

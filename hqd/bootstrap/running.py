@@ -133,8 +133,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     targets = Targets(places, executor, rulebook)
     outsides: tuple[Outside, ...] = (targets,)
     if not quiet:
-        catch_up = following.origin.nudge if following.origin is not None else lambda: None
-        known = (places, mirrors, found, display.note, notifier, catch_up)
+        known = (places, mirrors, found, display.note, notifier, following.seek)
         outsides = (*outsides, *outsides_of(hq, rulebook, checkout, *known))
     if following.origin is not None and (not quiet or settings.hq.hosts == "many" or _to_sync(hq.private)):
         outsides = (following.origin, *outsides)

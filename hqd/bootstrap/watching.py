@@ -15,8 +15,10 @@ from hqd.daemon.rulebook import Rulebook
 from hqd.model.duration import seconds
 
 
-def sources_of(hq: Hq, rulebook: Rulebook, places: Places, mirrors: Mirrors, catch_up: Callable[[], object]) -> Sources:
-    """Where reviews are asked about; `catch_up` brings the HQ's main here."""
+def sources_of(
+    hq: Hq, rulebook: Rulebook, places: Places, mirrors: Mirrors, catch_up: Callable[[str | None], object]
+) -> Sources:
+    """Where reviews are asked about; `catch_up` brings the HQ's main here, where it lacks the commit that is named."""
 
     def source(repo: str | None) -> Source | None:
         forge = places(repo).forge
@@ -30,7 +32,9 @@ def sources_of(hq: Hq, rulebook: Rulebook, places: Places, mirrors: Mirrors, cat
         def tip() -> str:
             return mirror.repository.resolve(mirror.main) or ""
 
-        return Source(forge.server, mirror.settings.branch, mirror.fetch, mirror.fetch, mirror.descends, tip)
+        return Source(
+            forge.server, mirror.settings.branch, mirror.fetch, lambda _: mirror.fetch(), mirror.descends, tip
+        )
 
     return source
 

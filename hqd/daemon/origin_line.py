@@ -88,7 +88,8 @@ class Line:
         self._push_at: float | None = None
         self._not_before = 0.0  # after a fault
         self._push_refused = False  # origin can be read, and says no to pushes
-        self._asked = self._served = 0  # nudges
+        self._asked = self._served = 0  # nudges and wishes
+        self._sought: list[str | None] = []  # the commits that are wished for
         self._eager = False  # a nudge: what the loop makes of what is fetched is pushed at once
         self._wake: Callable[[], None] = lambda: None
         self._thread: threading.Thread | None = None
@@ -131,6 +132,14 @@ class Line:
         with self._poke:
             self._asked += 1
             self._eager = True
+            self._poke.notify_all()
+
+    def seek(self, commit: str | None = None) -> None:
+        """Fetch now; where `commit` is named, only if it has not come until then. Pushes wait for their time: a forge
+        tells of each, and a push for each such word would end all batches."""
+        with self._poke:
+            self._asked += 1
+            self._sought.append(commit)
             self._poke.notify_all()
 
     def moved(self) -> None:
@@ -181,11 +190,12 @@ class Line:
                 while not self._ending and (wait := self._due() - time.monotonic()) > 0:
                     self._poke.wait(wait)
                 ending, asked, nudged = self._ending, self._asked, self._asked > self._served
+                sought, self._sought = self._sought, []
                 clock = time.monotonic()
-                fetch = (nudged or clock >= self._fetch_at) and not ending
-                push = ending or nudged or (self._push_at is not None and clock >= self._push_at)
+                push = ending or (nudged and self._eager) or (self._push_at is not None and clock >= self._push_at)
+                due = clock >= self._fetch_at or (nudged and self._eager)
             before = self.news
-            if fetch:
+            if (due or not all(map(self._has, sought))) and not ending:
                 self._do(self._fetch, pushing=False)
             if push and (not ending or before.fault is None):
                 self._do(self._push, pushing=True)
@@ -195,6 +205,11 @@ class Line:
                 return
             if self.news != before or asked:
                 self._wake()
+
+    def _has(self, commit: str | None) -> bool:
+        """Whether origin's main had this commit when it was last looked at."""
+        tip = self.news.tip
+        return commit is not None and tip is not None and self._steps_forward(commit, tip)
 
     def _due(self) -> float:
         if self._asked > self._served:

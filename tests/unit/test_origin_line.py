@@ -95,6 +95,20 @@ def test_a_look_that_a_push_has_overtaken_is_not_believed(scene: Scene) -> None:
     assert scene.line.news.tip == "2"
 
 
+def test_a_wish_fetches_what_has_not_come_yet_and_pushes_nothing_before_its_time(scene: Scene) -> None:
+    """A forge tells of each push of hqd's own: that must not make a push of each transition."""
+    scene.line._pace.push = lambda: 3600.0
+    ready(scene)
+    scene.main.append("2")
+    scene.line.moved()
+    scene.remote.tip = "3"
+    for commit, fetches in ((None, 2), ("3", 2), ("4", 3)):
+        scene.line.seek(commit)
+        scene.until(lambda: scene.line._served == scene.line._asked)
+        assert scene.remote.fetches == fetches
+    assert scene.remote.pushes == []
+
+
 def test_what_comes_until_the_push_is_due_goes_with_it(scene: Scene) -> None:
     ready(scene)
     scene.main += ["2", "3", "4"]

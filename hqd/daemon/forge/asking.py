@@ -306,7 +306,7 @@ class Asker:
 
     def _catch_up(self, landed: str, number: int) -> None:
         if not self.source.descends(landed, self.source.main()):
-            self._fetched(self.source.catch_up, number)
+            self._fetched(lambda: self.source.catch_up(landed), number)
 
     def _fetched(self, fetch: Callable[[], object], number: int) -> None:
         try:

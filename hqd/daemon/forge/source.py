@@ -13,14 +13,14 @@ class Source:
     """`base`: the branch that work lands on. Safe to use from several threads.
 
     `fetch` brings the commits of all branches here, and moves nothing of the HQ's; `catch_up` asks for main to be
-    brought here. Both may raise RemoteUnavailable and RemoteRefused. `descends(old, new)`: False also where one of
-    them is not here. `main`: the tip of `base` here.
+    brought here, to the commit that is named or beyond. Both may raise RemoteUnavailable and RemoteRefused.
+    `descends(old, new)`: False also where one of them is not here. `main`: the tip of `base` here.
     """
 
     server: RemoteForge
     base: str
     fetch: Callable[[], object]
-    catch_up: Callable[[], object]
+    catch_up: Callable[[str], object]
     descends: Callable[[str, str], bool]
     main: Callable[[], str]
 
