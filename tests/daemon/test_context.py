@@ -222,7 +222,7 @@ gates = [{ kind = "must_not_include", values = ["refused"] }]
 """
 
 
-def test_similar_work_is_found_among_accepted_work_only(tmp_path: Path) -> None:
+def test_similar_work_is_found_among_accepted_work_only(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """By what it says, ranked; a task that ended otherwise is not there; the prompt can be made again."""
     hq = make(tmp_path, general=SIMILAR)
     hq.answers(
@@ -255,6 +255,9 @@ def test_similar_work_is_found_among_accepted_work_only(tmp_path: Path) -> None:
         settle(loop)
     again = next(each for each in ended(hq) if "-pears-" in each)
     assert {each["status"] for each in manifests(hq, again)[0]["sources"]} == {"kept"}
+    assert asked(Call(hq.env, hq.root), (again, "work"), Wish(as_json=True)) == 0
+    own = [row for row in json.loads(capsys.readouterr().out)["sources"] if again in row["source"]]
+    assert own == [], "what it made itself is not work that is like it"
     assert sum(rebuilt(hq, each) for each in ended(hq)) == 4
 
 

@@ -14,13 +14,14 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from hqd.core import globs
+from hqd.core.context.choose import NAMED
 from hqd.core.context.source import Candidate, Layer
 from hqd.core.decisions import NOTHING, Settled
 from hqd.core.expressions import compile_expression, compile_text
 from hqd.core.lesson_rules import within_cap
 from hqd.core.lesson_scope import scoped, tells
 from hqd.daemon.context.ground import Ground
-from hqd.daemon.context.library import Library
+from hqd.daemon.context.library import File, Library
 from hqd.daemon.context.native import Scope, native, reads
 from hqd.daemon.context.settled import decided
 from hqd.daemon.job import Job
@@ -144,14 +145,29 @@ def _included(ruled: Ruled, grounds: Sequence[Ground]) -> Iterator[Candidate]:
             continue
         exclude = ruled.rule.exclude
         wanted = [each for each in files if not _excluded(each[1].path, exclude)] if exclude else files
-        if not wanted:
+        if len(wanted) < len(files):
+            yield from _left_out(ruled, glob, [each for each in files if _excluded(each[1].path, exclude)])
+        if not files:
             yield ruled.candidate(glob, "", told, problem="nothing matches it")
+        elif not wanted and ruled.rule.required:
+            yield ruled.candidate(glob, "", told, problem="all that matches it is excluded")
         most = len(wanted) if ruled.rule.required else MOST_OF_RULE
         for ground, file in wanted[:most]:
             yield ruled.candidate(ground.named(file.path), file.blob, told, problem=file.problem, repo=ground.repo)
         if len(wanted) > most:
             problem = f"beyond the first {most} of its rule: not looked at"
             yield ruled.candidate(f"{glob} ({len(wanted) - most} more)", "", told, problem=problem)
+
+
+def _left_out(ruled: Ruled, glob: str, excluded: Sequence[tuple[Ground, File]]) -> Iterator[Candidate]:
+    """What a rule excludes of what it names, for the account."""
+    told = f"include {glob}"
+    for ground, file in excluded[:NAMED]:
+        source = ground.named(file.path)
+        yield ruled.candidate(source, file.blob, told, problem="excluded by its rule", required=False, repo=ground.repo)
+    if len(excluded) > NAMED:
+        more = f"{glob} ({len(excluded) - NAMED} more)"
+        yield ruled.candidate(more, "", told, problem="excluded by its rule", required=False)
 
 
 def _outputs(ruled: Ruled, job: Job) -> Iterator[Candidate]:
@@ -205,7 +221,8 @@ def _similar(ruled: Ruled, job: Job, tree: Tree, similar: Similar | None) -> Ite
         return
     document = job.task.document
     query = f"{document.title}\n{document.text}"
-    found = similar.find(tree, job.playbook.name, job.step.name, query, most) if similar is not None else ()
+    found = similar.find(tree, job.playbook.name, job.step.name, query, most + 1) if similar is not None else ()
+    found = [each for each in found if each.task != job.task.id][:most]  # what it made itself, before it was done again
     told = f"similar {most}"
     if not found:
         problem = "there is no accepted work like it yet"
