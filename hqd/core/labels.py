@@ -26,14 +26,26 @@ _DAY = 86_400.0
 _WORDS = 500
 
 
+class NotYet(Exception):
+    """What a task's labels depend on is still to be looked up: they are told again when it is there."""
+
+
+def _nothing_more() -> None:
+    raise LookupError("labels ask for what nobody looks up")
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """What labels must know of files. `at`: the blob at a path of a commit, None where there is none or the commit is
     not here. `touched`: lines changed from blob to blob as `core.touched` counts them (base, main, ours, theirs,
-    insertions), or None where one of them is not here."""
+    insertions), or None where one of them is not here.
+
+    Both may raise NotYet; `look_up` then finds out, for many tasks in one go, everything that was asked so far.
+    """
 
     at: Callable[[str, str], str | None]
     touched: Callable[[str | None, str | None, str, str | None, bool], int | None]
+    look_up: Callable[[], None] = _nothing_more
 
 
 class Labelled(NamedTuple):
@@ -104,8 +116,17 @@ def label(past: Past, contents: Contents, days: float) -> list[Labelled]:
     """Every output of a finished attempt of an agent, in order, with what is known of it at the tip of `past`."""
     files = _Files(past.changes, {str(each.details.get("landed")) for each in past.events if each.event == "landed"})
     found: list[_Output] = []
-    for events in past.tasks().values():
-        found += _Story(files, contents, days).tell(events)
+    waiting = list(past.tasks().values())
+    while waiting:
+        later: list[list[PastEvent]] = []
+        for events in waiting:
+            try:
+                found += _Story(files, contents, days).tell(events)
+            except NotYet:
+                later.append(events)
+        if later:
+            contents.look_up()
+        waiting = later
     found.sort(key=lambda output: (output.event.order, output.event.task, output.event.n))
     return [output.labelled() for output in found]
 

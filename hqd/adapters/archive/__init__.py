@@ -77,7 +77,7 @@ class GitArchive:
             if found is None:
                 self._progress("labels")
                 past = self._past(kept, tip, last)
-                cases, facts = labelled.cases(self._repo.objects, past, kept.tasks(), label_days)
+                cases, facts = labelled.cases(self._repo.git, past, kept.tasks(), label_days)
                 kept.keep_corpus(tip, label_days, cases, facts)
                 found = cases, facts
             return Corpus(tip, last, found[0], tuple(kept.remarks()), found[1])

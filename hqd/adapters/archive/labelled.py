@@ -6,10 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from hqd.adapters.objects import Objects
+from hqd.adapters.archive.streams import blobs, blobs_at
+from hqd.adapters.git import Git
 from hqd.core.cases import cases as core_cases
 from hqd.core.clusters import Origin, clusters
-from hqd.core.labels import Contents, label
+from hqd.core.labels import Contents, NotYet, label
 from hqd.core.touched import touched
 from hqd.model.corpus import Case, Past
 
@@ -17,9 +18,10 @@ MOST_BYTES = 1 << 20
 """Longer files are not compared line by line."""
 
 
-def cases(objects: Objects, past: Past, tasks: Mapping[str, str], days: float) -> tuple[list[Case], dict[str, Any]]:
+def cases(git: Git, past: Past, tasks: Mapping[str, str], days: float) -> tuple[list[Case], dict[str, Any]]:
     """Every output with its label, in order, and counts of labels by source. `tasks`: task -> blob of its file."""
-    labels = label(past, _contents(objects), days)
+    looked = _Looked(git)
+    labels = label(past, Contents(looked.at, looked.touched, looked.look_up), days)
     found = core_cases(labels, clusters(_origins(past, tasks)))
     counts = Counter(f"{case.label.value}:{case.source}" for case in found)
     enforced = sorted({version for each in labels for version in each.enforced})
@@ -37,29 +39,53 @@ def _origins(past: Past, tasks: Mapping[str, str]) -> dict[str, Origin]:
     return found
 
 
-def _contents(objects: Objects) -> Contents:
-    at: dict[tuple[str, str], str | None] = {}
-    sizes: dict[tuple[str | None, str | None, str, str | None, bool], int | None] = {}
+class _Looked:
+    """Files of commits, and texts of blobs, asked of git by the thousand."""
 
-    def text(blob: str | None) -> str | None:
-        if blob is None:
-            return None
-        data = objects.blob(blob)
-        return data.decode("utf-8", "surrogateescape") if len(data) <= MOST_BYTES else f"{blob}\n"
+    def __init__(self, git: Git) -> None:
+        self._git = git
+        self._at: dict[tuple[str, str], str | None] = {}
+        self._texts: dict[str, str | None] = {}  # None: redacted, or of a submodule
+        self._sizes: dict[tuple[str | None, str | None, str, str | None, bool], int | None] = {}
+        self._places: dict[tuple[str, str], None] = {}  # asked for
+        self._blobs: dict[str, None] = {}
 
-    def look(commit: str, path: str) -> str | None:
-        if (commit, path) not in at:
-            found = objects.find(f"{commit}:{path}")
-            at[commit, path] = found[0] if found is not None and found[1] == "blob" else None
-        return at[commit, path]
+    def at(self, commit: str, path: str) -> str | None:
+        if (commit, path) not in self._at:
+            self._places[commit, path] = None
+            raise NotYet
+        return self._at[commit, path]
 
-    def count(base: str | None, main: str | None, ours: str, theirs: str | None, insertions: bool) -> int | None:
+    def touched(
+        self, base: str | None, main: str | None, ours: str, theirs: str | None, insertions: bool
+    ) -> int | None:
         key = (base, main, ours, theirs, insertions)
-        if key not in sizes:
-            try:
-                sizes[key] = touched(text(base), text(main), text(ours) or "", text(theirs), insertions=insertions)
-            except KeyError:
-                sizes[key] = None  # redacted, or of a submodule
-        return sizes[key]
+        if key not in self._sizes:
+            unknown = [blob for blob in key[:4] if blob is not None and blob not in self._texts]
+            if unknown:
+                self._blobs.update(dict.fromkeys(unknown))
+                raise NotYet
+            self._sizes[key] = self._compared(base, main, ours, theirs, insertions)
+        return self._sizes[key]
 
-    return Contents(look, count)
+    def _compared(
+        self, base: str | None, main: str | None, ours: str, theirs: str | None, insertions: bool
+    ) -> int | None:
+        named = {blob: self._texts[blob] for blob in (base, main, ours, theirs) if blob is not None}
+        if None in named.values():
+            return None
+        texts = [named[blob] if blob is not None else None for blob in (base, main, theirs)]
+        return touched(texts[0], texts[1], named[ours] or "", texts[2], insertions=insertions)
+
+    def look_up(self) -> None:
+        """Raises GitFailed."""
+        asked = list(self._places)
+        for place, found in zip(asked, blobs_at(self._git, asked), strict=True):
+            self._at[place] = found
+        for blob, data in blobs(self._git, list(self._blobs)):
+            self._texts[blob] = None if data is None else _text(blob, data)
+        self._places, self._blobs = {}, {}
+
+
+def _text(blob: str, data: bytes) -> str:
+    return data.decode("utf-8", "surrogateescape") if len(data) <= MOST_BYTES else f"{blob}\n"

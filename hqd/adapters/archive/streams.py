@@ -188,6 +188,18 @@ def _cut_out(process: subprocess.Popen[bytes], out: io.BufferedReader, count: in
         at = stop + 1
 
 
+def blobs_at(git: Git, places: Sequence[tuple[str, str]]) -> Iterator[str | None]:
+    """The blobs at (commit, path), in the order asked; None: there is none, or the commit is not here."""
+    names = [f"{commit}:{path}" for commit, path in places]
+    plain = [name for name in names if "\n" not in name]
+    form = "--batch-check=%(objecttype) %(objectname)"
+    said = whole(git, "cat-file", form, "--buffer", asked=plain).split(b"\n")[:-1] if plain else []
+    found = dict(zip(plain, said, strict=True))
+    for name in names:
+        kind, _space, oid = found.get(name, b"").partition(b" ")
+        yield oid.decode() if kind == b"blob" else None
+
+
 def _ask(process: subprocess.Popen[bytes], names: Sequence[str]) -> None:
     try:
         with cast(IO[bytes], process.stdin) as to:
