@@ -7,29 +7,26 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.gate import open_registry
 from hqd.cli.past import archive_of, many_values, remarks_of
 from hqd.cli.reading import View, view
+from hqd.cli.replay_tables import Replayed, Story, facts_of, show
 from hqd.cli.retold import Accepted, accepted, event_of, judging
 from hqd.codec import layout
-from hqd.codec.config import Reader, read_config
+from hqd.codec.config import read_config
 from hqd.codec.playbook import read_playbook
-from hqd.core.replay.bounds import Rest, prices, rest, spent
-from hqd.core.replay.router import Routing, reroute
-from hqd.core.replay.walk import Past, Walked, World, walk
+from hqd.core.replay.bounds import prices, rest, spent, unpriced
+from hqd.core.replay.reach import resting
+from hqd.core.replay.router import reroute
+from hqd.core.replay.walk import Past, World, walk
 from hqd.daemon.rulebook import PinnedFiles
 from hqd.errors import EXIT_OK, Misconfigured, Usage
 from hqd.model.board import Rules
-from hqd.model.change import Entry
-from hqd.model.names import slug_of
 from hqd.model.playbook import Playbook, Step
 from hqd.model.record import Event, Pin
-
-MOST_SHOWN = 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,22 +40,6 @@ class Tried:
     @property
     def name(self) -> str:
         return self.playbook.name
-
-
-class Overlay:
-    """The configuration of a pin with the tried playbook in its place."""
-
-    def __init__(self, below: Reader, tried: Tried, path: str) -> None:
-        self._below, self._tried, self._path = below, tried, path
-
-    def read(self, path: str) -> bytes | None:
-        return self._tried.data if path == self._path else self._below.read(path)
-
-    def entries(self, folder: str) -> tuple[Entry, ...]:
-        found = self._below.entries(folder)
-        if folder != layout.PLAYBOOKS or any(f"{folder}/{entry.name}" == self._path for entry in found):
-            return found
-        return (*found, Entry(self._path.rpartition("/")[2], "100644", ""))
 
 
 class Versions:
@@ -106,58 +87,23 @@ class Versions:
 
 
 def _asked(playbook: Playbook, step: Step) -> object:
-    return step.prompt_text, step.output, step.context, playbook.context, step.tools
+    question = (step.ask.question, step.ask.choices) if step.ask is not None else None
+    return step.prompt_text, step.output, step.context, playbook.context, step.tools, question, step.run
 
 
 def _files(step: Step) -> list[str]:
     return [name for name in (step.prompt, step.output) if isinstance(name, str)]
 
 
-@dataclass(slots=True)
-class Replayed:
-    """Everything that a replay found."""
-
-    name: str
-    routing: Routing
-    walked: list[Story]
-    remarks: tuple[str, ...]
-    recorded: tuple[int, float]
-
-    @property
-    def different(self) -> list[Story]:
-        return [each for each in self.walked if each.way.differs is not None]
-
-    @property
-    def asked(self) -> list[Story]:
-        """Tasks in which an agent would have been asked something else: recorded answers stand in."""
-        return [each for each in self.walked if each.way.asked is not None]
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """One task followed. `bounds`: from its first difference on; `stand_in`: from its first other decision on."""
-
-    way: Walked
-    bounds: Rest | None
-    stand_in: Rest | None
-
-
-def _sum(ends: Sequence[Rest | None]) -> tuple[tuple[int, float], tuple[int, float]]:
-    """(attempts, dollars) saved over all, at least and at most."""
-    saved = [each.saved for each in ends if each is not None]
-    least = sum(low[0] for low, _high in saved), round(sum(low[1] for low, _high in saved), 6)
-    return least, (sum(high[0] for _low, high in saved), round(sum(high[1] for _low, high in saved), 6))
-
-
 def replay(call: Call, file: Path, *, since: str | None, as_json: bool) -> int:
     """Prints which decisions would have been others, and what that saves or costs."""
-    tried = _tried(call.cwd / file, str(file))
+    tried = _tried(call, file)
     with view(call) as seen, ExitStack() as stack:
         found = replayed(call, seen, tried, since, stack)
     if as_json:
-        terminal.data(_json(found, since))
+        terminal.data(facts_of(found, since))
     else:
-        _print(found, since)
+        show(found, since)
     return EXIT_OK
 
 
@@ -195,11 +141,17 @@ def replayed(
     totals = [spent(events) for _task, events in stories]
     recorded = (sum(count for count, _cost in totals), round(sum(cost for _count, cost in totals), 6))
     remarks = (*remarks_of(past), *((f"{lost} tasks left out: their rules are not to be had",) if lost else ()))
-    return Replayed(tried.name, routing, walked, remarks, recorded)
+    different = {each.way.task for each in walked if each.way.differs is not None}
+    rests = resting((each.task for each in tasks), different) if different else ()
+    untold = sum(unpriced(events) for _task, events in stories)
+    return Replayed(tried.name, routing, walked, remarks, recorded, rests, untold)
 
 
-def _tried(path: Path, shown: str) -> Tried:
-    """Raises Usage, Misconfigured."""
+def _tried(call: Call, file: Path) -> Tried:
+    """A file, or a playbook of this HQ by its name. Raises Usage, Misconfigured."""
+    root, shown = call.root(), str(file)
+    places = (call.cwd / file, root / file, root / layout.PLAYBOOKS / f"{file}.toml")
+    path = next((place for place in places if place.is_file()), places[0])
     try:
         data = path.read_bytes()
     except OSError as fault:
@@ -255,123 +207,3 @@ def _events(each: Accepted) -> list[Event]:
         except ValueError:
             break  # written by a newer hqd, or mended by hand: what follows rests on it
     return found
-
-
-def _json(found: Replayed, since: str | None) -> dict[str, Any]:
-    walked = [each.way for each in found.walked]
-    return {
-        "playbook": found.name,
-        "from": since,
-        "routing": {
-            "tasks": found.routing.tasks,
-            "unexplained": found.routing.unexplained,
-            "moved": [
-                {"task": each.task, "was": each.was, "would_be": each.would_be, "why": each.why}
-                for each in found.routing.moved
-            ],
-        },
-        "tasks": len(walked),
-        "recorded": {"attempts": found.recorded[0], "cost_usd": found.recorded[1]},
-        "decisions": {
-            "same": sum(each.same for each in walked),
-            "different": len(found.different),
-            "outside": sum(each.outside for each in walked),
-        },
-        "asked_otherwise": len(found.asked),
-        "gates": {
-            "rerun": sum(each.rerun for each in walked),
-            "unjudged": sorted({name for each in walked for name in each.unjudged}),
-        },
-        "saved": _saved(_sum([each.bounds for each in found.walked])),
-        "saved_as_recorded": _saved(_sum([each.stand_in for each in found.walked])),
-        "different": [_row(each) for each in found.different],
-        "ends": [{"task": each.task, "why": each.ends} for each in walked if each.ends is not None],
-        "remarks": list(found.remarks),
-    }
-
-
-def _saved(ends: tuple[tuple[int, float], tuple[int, float]]) -> dict[str, Any]:
-    least, most = ends
-    return {"attempts": [least[0], most[0]], "cost_usd": [least[1], most[1]]}
-
-
-def _row(each: Story) -> dict[str, Any]:
-    differs, asked, ends = each.way.differs, each.way.asked, each.stand_in
-    assert differs is not None and ends is not None and each.bounds is not None  # noqa: S101, PT018 - only those
-    return {
-        "task": each.way.task,
-        "n": differs.n,
-        "at": differs.at.isoformat(),
-        "step": differs.step,
-        "was": differs.was,
-        "would_be": differs.would_be,
-        "why": differs.why,
-        "exact": asked is None and ends.exact,
-        "asked_otherwise": {"n": asked.n, "why": asked.why} if asked is not None else None,
-        "recorded_after": {"attempts": ends.recorded[0], "cost_usd": ends.recorded[1]},
-        "saved": _saved(each.bounds.saved),
-        "saved_as_recorded": _saved(ends.saved),
-    }
-
-
-def _tasks(count: int) -> str:
-    return f"{count} task{'' if count == 1 else 's'}"
-
-
-def _print(found: Replayed, since: str | None) -> None:
-    facts = _json(found, since)
-    decisions, gates = facts["decisions"], facts["gates"]
-    terminal.title(f"replay of {found.name}" + (f" from {since}" if since else ""))
-    terminal.say(
-        f"{_tasks(found.routing.tasks)} routed again, {len(found.routing.moved)} would have gone elsewhere; "
-        f"{_tasks(facts['tasks'])} of {found.name} decided again: {decisions['same']} decisions the same, "
-        f"{decisions['different']} tasks differ"
-    )
-    if decisions["outside"]:
-        terminal.say(f"{decisions['outside']} recorded acts follow from no rule of then, and were taken as they were")
-    if gates["rerun"] or gates["unjudged"]:
-        unknown = f"; not known, taken as held: {', '.join(gates['unjudged'])}" if gates["unjudged"] else ""
-        terminal.say(f"{gates['rerun']} verdicts made anew on recorded outputs{unknown}")
-    if found.different or found.asked:
-        whole = f"of {found.recorded[0]} attempts and ${found.recorded[1]:.2f}"
-        terminal.say(f"saved: {_words(facts['saved'])} {whole}")
-    if found.asked:
-        said = f"in {len(found.asked)} tasks an agent would have been asked something else"
-        terminal.say(f"{said}; had it answered as recorded, saved: {_words(facts['saved_as_recorded'])}")
-    if found.different:
-        terminal.say()
-        terminal.title("The first decision that differs; exact up to it, bounds after it")
-        heads = ("TASK", "RECORD", "WAS", "WOULD BE", "SAVED", "WHY")
-        terminal.rows(heads, [_cells(each) for each in found.different[:MOST_SHOWN]], indent=2)
-        _more(len(found.different))
-    if found.routing.moved:
-        terminal.say()
-        terminal.title("Tasks that would have gone elsewhere")
-        rows = [[slug_of(each.task), each.was, each.would_be, each.why] for each in found.routing.moved[:MOST_SHOWN]]
-        terminal.rows(("TASK", "WAS", "WOULD BE", "WHY"), rows, indent=2)
-        _more(len(found.routing.moved))
-    for remark in found.remarks:
-        terminal.say(f"missing: {remark}")
-
-
-def _more(count: int) -> None:
-    if count > MOST_SHOWN:
-        terminal.say(f"  and {count - MOST_SHOWN} more: --json has them all")
-
-
-def _cells(each: Story) -> list[str]:
-    row = _row(each)
-    asked = row["asked_otherwise"]
-    why = row["why"] + (f" (from record {asked['n']} on, {asked['why']})" if asked else "")
-    return [slug_of(row["task"]), str(row["n"]), row["was"], row["would_be"], _words(row["saved"]), why]
-
-
-def _words(saved: dict[str, Any]) -> str:
-    low, high = saved["attempts"]
-    attempts = f"{low} attempts" if low == high else f"{low} to {high} attempts"
-    least, most = saved["cost_usd"]
-    return f"{attempts}, " + (_dollars(least) if least == most else f"{_dollars(least)} to {_dollars(most)}")
-
-
-def _dollars(cost: float) -> str:
-    return f"-${-cost:.2f}" if cost < 0 else f"${cost:.2f}"

@@ -87,7 +87,7 @@ def test_history_under_its_own_playbook_is_the_same(hq: Headquarters, capsys: py
     assert found["decisions"]["same"] == 21
     assert found["routing"]["moved"] == []
     assert found["saved"] == {"attempts": [0, 0], "cost_usd": [0, 0]}
-    assert found["recorded"] == {"attempts": 15, "cost_usd": 0.15}
+    assert found["recorded"] == {"attempts": 15, "cost_usd": 0.15, "unpriced": 0}
 
 
 def test_a_looser_gate_saves_the_retries_and_says_at_which_decision(
@@ -171,7 +171,7 @@ def test_people_read_it_too_and_a_broken_file_is_named(
     file.write_text(LADDER.replace("min = 3", "min = 2"))
     assert replay(Call(hq.env, hq.root, None), file, since=None, as_json=False) == 0
     told = capsys.readouterr().out
-    assert "had it answered as recorded, saved: 1 attempts, $0.01" in told
+    assert "had it answered as recorded, saved: 1 attempt, $0.01" in told
     assert "of 15 attempts and $0.15" in told
     assert "agent work by strong  done" in told
     file.write_text("name = 3")

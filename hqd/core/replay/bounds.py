@@ -59,6 +59,16 @@ def spent(events: Sequence[Event]) -> tuple[int, float]:
     return len(ends), round(sum(event.usage.cost or 0.0 for event in ends if event.usage is not None), 6)
 
 
+def unpriced(events: Sequence[Event]) -> int:
+    """Attempts of agents that told no cost."""
+    return sum(
+        event.event is EventKind.FINISHED
+        and event.agent is not None
+        and (event.usage is None or event.usage.cost is None)
+        for event in events
+    )
+
+
 def rest(differs: Differs, events: Sequence[Event], known: Prices) -> Rest:
     """Of a task from a difference on: what was recorded, and between what it may have been."""
     low = _least(differs.move, known)

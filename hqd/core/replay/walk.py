@@ -2,6 +2,7 @@
 
 Two boards go along: one under the rules that were in force, which tells which recorded events were decisions of those
 rules, and one under the others. What was no decision (a person's word, a crash, a lost remote) happens on both.
+What follows from a person's word under the other rules, `people.py` says.
 What an agent answered is exact for as long as it would have been asked the very same. From the first question that
 differs on, recorded answers only stand in (`asked`); at the first decision that differs nothing is recorded any more
 (`differs`). `bounds.py` says what may have come after the first of both.
@@ -10,7 +11,7 @@ differs on, recorded answers only stand in (`asked`); at the first decision that
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from hqd.core.evolve import evolve
@@ -18,6 +19,8 @@ from hqd.core.flow import next_move
 from hqd.core.gate_use import resolve_gates
 from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park
 from hqd.core.replay.gating import Judge, Unknowable, regated
+from hqd.core.replay.people import Otherwise, audited, heard, unasked
+from hqd.core.replay.told import said, why, words
 from hqd.core.routing import choose
 from hqd.errors import IllegalTransition
 from hqd.model.board import Board, Rules, Task
@@ -32,8 +35,14 @@ DECIDED = frozenset(
 )
 """Kinds of events that rules decide; those that a person said are none."""
 
+_ASKS = {
+    StepKind.AGENT: "asks its agent something else",
+    StepKind.ASK: "asks people something else",
+    StepKind.RUN: "runs something else",
+}
+
 Prompts = Callable[[Rules, Playbook, Step], object]
-"""Everything of a step that says what its agent is asked, but for the task: equal values, equal questions."""
+"""Everything of a step that says what is asked, or run, but for the task: equal values, equal questions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,8 +157,16 @@ class _Walk:
             return True
         if event.event in (EventKind.FINISHED, EventKind.REVIEW_OPENED):
             return self._ended(event, old_rules, new_rules)
-        self._happen(event, event)
+        other = heard(event, self.old, self.new, old_rules, new_rules)
+        if isinstance(other, Otherwise):
+            return self._otherwise(event, other, new_rules)
+        self._happen(event, other)
         return True
+
+    def _otherwise(self, event: Event, other: Otherwise, rules: Rules) -> bool:
+        found = self._difference(event, other.would_be, other.why, other.move, rules)
+        self.found.differs = replace(found, was=other.was)
+        return False
 
     def _happen(self, old: Event, new: Event) -> None:
         self.old, self.new = evolve(self.old, old), evolve(self.new, new)
@@ -170,22 +187,30 @@ class _Walk:
             return None
         other = next_move(self.new, _board(self.new, new_rules, self.world.values), event.at)
         if not _fits(other, event, self.new, new_rules):
-            self.found.differs = self._difference(event, words(other), _why(moved, other), other, new_rules)
+            self.found.differs = self._difference(event, words(other), why(moved, other), other, new_rules)
             return None
+        if event.event is EventKind.CLAIMED:
+            review = unasked(event, self.old, self.new, old_rules, new_rules)
+            if review is not None:
+                self._otherwise(event, review, new_rules)
+                return None
         if event.event is EventKind.CLAIMED and self.found.asked is None:
-            why = self._asked_otherwise(event, old_rules, new_rules)
-            if why:
-                self.found.asked = self._difference(event, words(other), why, other, new_rules)
+            asked = self._asked_otherwise(event, old_rules, new_rules)
+            if asked:
+                self.found.asked = self._difference(event, words(other), asked, other, new_rules)
         self.found.same += 1
         return _as_decided(event, moved, other, new_rules)
 
     def _asked_otherwise(self, event: Event, old_rules: Rules, new_rules: Rules) -> str:
-        """Why the agent would have been asked something else; empty: it would have been asked the very same."""
+        """Why an agent, a person or a program would have been asked something else; empty: the very same."""
         old, new = _place(event, old_rules), _place(event, new_rules)
-        if old is None or new is None or new[1].kind is not StepKind.AGENT:
+        does = _ASKS.get(new[1].kind) if new is not None else None
+        if old is None or new is None or does is None:
             return ""
         if self.world.old_prompts(old_rules, *old) != self.world.new_prompts(new_rules, *new):
-            return f"step {event.step} asks its agent something else"
+            return f"step {event.step} {does}"
+        if new[1].kind is not StepKind.AGENT:
+            return ""
         if [each.text for each in self.old.cursor.findings] != [each.text for each in self.new.cursor.findings]:
             return f"the agent of step {event.step} is told other findings"
         agent = event.agent or ""
@@ -194,7 +219,7 @@ class _Walk:
         return ""
 
     def _difference(self, event: Event, would_be: str, why: str, move: Move | None, rules: Rules) -> Differs:
-        n, was = self.old.n + 1, _said(event)
+        n, was = self.old.n + 1, said(event)
         return Differs(n, event.at, event.step, was, would_be, why, move, self.new, rules, self.position)
 
     # -- ends of attempts -------------------------------------------------------------------------------------
@@ -214,12 +239,17 @@ class _Walk:
             return False
         self.found.rerun += again.rerun
         self.found.unjudged.update(again.unjudged)
-        if event.audited and again.event.outcome is Outcome.PASSED:
-            why = "it passes, so that nobody is asked whether its gates were right"
-            self.found.differs = self._difference(event, f"{event.step} passed", why, None, new_rules)
-            return False
+        asked = audited(
+            again.event, event, self.new, new_rules, new_rules.playbooks.get(self.new.cursor.playbook or "")
+        )
+        if asked is not None and self._explained(event, old_rules):
+            return self._otherwise(event, asked, new_rules)
         self._happen(event, again.event)
         return True
+
+    def _explained(self, event: Event, rules: Rules) -> bool:
+        """Whether the rules of then, too, say whether people are shown this attempt's end."""
+        return audited(event, event, self.old, rules, rules.playbooks.get(self.old.cursor.playbook or "")) is None
 
     def _opened(self, event: Event, old: Sequence[GateSpec], new: Sequence[GateSpec], rules: Rules) -> bool:
         """A review that was opened: its gates had held, and may not hold now."""
@@ -228,8 +258,8 @@ class _Walk:
         self.found.rerun += again.rerun
         self.found.unjudged.update(again.unjudged)
         if again.event.outcome is not Outcome.PASSED:
-            why = again.event.message or ""
-            self.found.differs = self._difference(event, "the review is not opened", why, None, rules)
+            red = again.event.message or ""
+            self.found.differs = self._difference(event, "the review is not opened", red, None, rules)
             return False
         self._happen(event, event)
         return True
@@ -331,58 +361,3 @@ def _as_decided(event: Event, was: Move, move: Move, rules: Rules) -> Event:
     if isinstance(move, GoTo) and move != was:
         return event.model_copy(update={"route": move.key, "findings": move.findings, "items": move.stale})
     return event
-
-
-def words(move: Move) -> str:
-    """A move as people read it."""
-    match move:
-        case ClaimStep():
-            by = f" by {move.agent}" if move.agent else ""
-            return f"{move.mode} {move.step}{by}" if move.mode != "first" else f"begin {move.step}{by}"
-        case GoTo():
-            return f"go to {move.step}"
-        case FailStep():
-            return f"fail {move.step}"
-        case Park():
-            return f"park: {move.reason.value}"
-        case Land():
-            return "land"
-        case End():
-            return "drop" if move.dropped else "done"
-        case _:
-            return f"wait: {move.missing}"
-
-
-def _said(event: Event) -> str:
-    match event.event:
-        case EventKind.CLAIMED:
-            by = f" by {event.agent}" if event.agent else ""
-            return f"{event.mode if event.mode != 'first' else 'begin'} {event.step}{by}"
-        case EventKind.ROUTED:
-            return f"go to {event.step}"
-        case EventKind.PARKED:
-            return f"park: {event.reason.value if event.reason is not None else ''}"
-        case EventKind.FINISHED:
-            return f"{event.step} {event.outcome.value if event.outcome is not None else 'ends'}"
-        case EventKind.REVIEW_OPENED:
-            return "review"
-        case EventKind.LANDED:
-            return "land"
-        case EventKind.DROPPED:
-            return "drop"
-        case _:
-            return event.event.value
-
-
-def _why(was: Move, other: Move) -> str:
-    if isinstance(other, Park):
-        return other.missing
-    if isinstance(was, Park):
-        return f"what parked it no longer does: {was.missing}"
-    if isinstance(was, ClaimStep) and isinstance(other, ClaimStep):
-        if was.step != other.step:
-            return f"step {other.step} comes in place of {was.step}"
-        if was.mode != other.mode:
-            return f"another rung: {other.mode} in place of {was.mode}"
-        return "another agent or playbook"
-    return "another way on"
