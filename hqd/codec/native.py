@@ -8,7 +8,7 @@ Skills format, and MADR. Front matter that cannot be read is a problem of that f
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,16 +22,21 @@ _SPAN = re.compile(r"`[^`\n]*`")
 _IMPORT = re.compile(r"(?:^|(?<=\s))@((?:\./|\.\./|~/|/)?[\w.\-][\w./\-]*)")
 _OPEN_FRONT = re.compile(r"---[ \t]*\r?\n(.*?)^---[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
 _KEY = re.compile(r"([A-Za-z]\w*)[ \t]*:[ \t]*(.*)")
-_STATUS = re.compile(
-    r"^(?:#{1,6}\s+status\s*\n+\s*|\*{0,2}status\*{0,2}\s*:\s*)[*_]*(\w+)", re.IGNORECASE | re.MULTILINE
-)
+_STATUS_HEADING = re.compile(r"#{1,6}[ \t]+status\b[ \t]*:?[ \t]*(.*?)[ \t]*#*", re.IGNORECASE)
+_STATUS_LINE = re.compile(r"[ \t]*(?:[-*+][ \t]+)?[*_]*status[*_]*[ \t]*:[*_]*[ \t]*(\S.*)", re.IGNORECASE)
+_STATUS_ROW = re.compile(r"\|[ \t*_]*status[ \t*_:]*\|[ \t]*([^|]+)\|.*", re.IGNORECASE)
+_HEADING = re.compile(r"#{1,6}[ \t]|(?:-{2,}|={2,})[ \t]*$")
+_NO_MORE = re.compile(r"\b(?:superseded|superceded|deprecated|rejected|withdrawn|obsolete|not (?:yet )?accepted)\b")
+_ACCEPTED = re.compile(r"\baccepted\b")
+_STATUS_LINES = 8  # of a section: whoever supersedes an accepted decision writes so below
 
 
 @dataclass(frozen=True, slots=True)
 class RuleFile:
     """One rule file. `globs` None: the file has no scope of its own; empty: it names nothing.
 
-    `always`: it says of itself that it is always meant. `body`: the text without front matter.
+    `always`: it says of itself that it is always meant. `body`: the text without front matter. `status` of a decision
+    record: "accepted", else its own words; empty: it does not say.
     """
 
     body: str
@@ -50,22 +55,58 @@ def read_rule_file(data: bytes, path: str) -> RuleFile:
         (_list(header[key]) for key in ("globs", "paths", "applyTo") if header.get(key) not in (None, "")), None
     )
     status = header.get("status")
-    found = _STATUS.search(body) if status is None else None
     return RuleFile(
         body=body,
         name=_line(header.get("name")),
         description=_line(header.get("description")),
         globs=globs,
         always=header.get("alwaysApply") in (True, "true"),
-        status=(_line(status) if status is not None else found[1] if found is not None else "").lower(),
+        status=_plain_status([_line(status)] if status is not None else _status_lines(body)),
         problem=problem,
     )
 
 
-def index_line(path: str, rule: RuleFile) -> str:
-    """What an agent is told of a document that it may want to read."""
+def _status_lines(body: str) -> list[str]:
+    """What a decision record says of its status: Nygard's section, or MADR's line, or a row of a table."""
+    lines = list(_outside_fences(body))
+    for place, line in enumerate(lines):
+        heading = _STATUS_HEADING.fullmatch(line.strip())
+        under = line.strip().lower() == "status" and place + 1 < len(lines) and _HEADING.match(lines[place + 1].strip())
+        said = _STATUS_LINE.fullmatch(line) or _STATUS_ROW.fullmatch(line.strip())
+        if heading is not None and heading[1]:
+            return [heading[1]]
+        if heading is not None or under:
+            return _section(lines[place + (2 if under else 1) :])
+        if said is not None:
+            return [said[1]]
+    return []
+
+
+def _section(lines: Sequence[str]) -> list[str]:
+    found: list[str] = []
+    for line in lines:
+        if _HEADING.match(line) or len(found) >= _STATUS_LINES:
+            break
+        if line.strip():
+            found.append(line)
+    return found
+
+
+def _plain_status(lines: Sequence[str]) -> str:
+    said = [" ".join(line.strip(" \t*_-+.").split())[:80].lower() for line in lines]
+    for line in said:
+        if _NO_MORE.search(line):
+            return line
+    return "accepted" if any(_ACCEPTED.search(line) for line in said) else next(iter(said), "")
+
+
+def index_line(path: str, rule: RuleFile, *, files: bool = True) -> str:
+    """What an agent is told of a document that it may want to read. `files`: whether it can read files itself."""
     name = rule.name or path.rsplit("/", 1)[-1]
-    return f"{name}: {rule.description}\nIt is in the file {path}; read that when it is called for.\n"
+    where = f"It is in the file {path}; read that when it is called for."
+    if not files:
+        where = f"The whole of it ({path}) is sent with tasks that name it."
+    return f"{name}: {rule.description}\n{where}\n"
 
 
 def imports(text: str) -> tuple[str, ...]:

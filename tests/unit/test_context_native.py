@@ -48,13 +48,19 @@ class Repository:
         return len(self.blobs[object_id])
 
 
-def found(files: dict[str, str], scope: Scope = Scope(), agent: AgentSettings | None = None) -> dict[str, str]:  # noqa: B008
-    """Source -> `sent`, `index` or the problem."""
+def found(
+    contents: dict[str, str],
+    scope: Scope = Scope(),  # noqa: B008
+    agent: AgentSettings | None = None,
+    *,
+    files: bool = True,
+) -> dict[str, str]:
+    """Source -> `sent`, `index`, `mention` or the problem."""
     repository = Repository()
-    repository.files = files
-    repository.blobs = {repository._id(text): text.removeprefix("-> ").encode() for text in files.values()}
-    made = native(repository, Library(repository), scope, reads(agent))  # type: ignore[arg-type]
-    return {each.source: each.problem or ("index" if each.form == "index" else "sent") for each in made}
+    repository.files = contents
+    repository.blobs = {repository._id(text): text.removeprefix("-> ").encode() for text in contents.values()}
+    made = native(repository, Library(repository), scope, reads(agent), files=files)  # type: ignore[arg-type]
+    return {each.source: each.problem or (each.form if each.form in ("index", "mention") else "sent") for each in made}
 
 
 def test_agents_md_of_every_folder_above_the_tasks_paths_the_nearest_last() -> None:
@@ -105,6 +111,27 @@ def test_a_skill_is_a_line_until_the_task_names_it() -> None:
     assert set(found(files, Scope(words="many-invoices-ago")).values()) == {"index"}
     path, text = next(iter(files.items()))
     assert index_line(path, read_rule_file(text.encode(), path)).startswith("invoices: Writes invoices.\nIt is in the")
+    blind = found(files, files=False)
+    assert set(blind.values()) == {"mention"}
+    assert "read that" not in index_line(path, read_rule_file(text.encode(), path), files=False)
+
+
+def test_a_skill_of_several_words_is_named_by_them_and_each_agent_reads_its_own_folder() -> None:
+    text = "---\nname: pdf-forms\ndescription: Fills forms.\n---\nThe long way."
+    files = {
+        f"{folder}/pdf-forms/SKILL.md": f"{text} {folder}" for folder in (".claude/skills", ".agents/skills", "skills")
+    }
+    assert set(found(files, Scope(words="Fill the PDF forms.")).values()) == {"sent"}
+    for preset, own in (("claude", ".claude/skills"), ("codex", ".agents/skills")):
+        agent = AgentSettings(provider="command", preset=preset)
+        mine = {path for path, what in found(files, agent=agent).items() if "by itself" in what}
+        assert mine == {f"{own}/pdf-forms/SKILL.md"}
+
+
+@pytest.mark.parametrize("everything", ["**", "**/*", "'**/*.py,**'"])
+def test_rules_for_all_files_are_sent_to_tasks_without_any(everything: str) -> None:
+    path = ".github/instructions/all.instructions.md"
+    assert found({path: f"---\napplyTo: {everything}\n---\nBe brief."}) == {path: "sent"}
 
 
 def test_only_accepted_decisions_are_sent() -> None:
@@ -113,12 +140,39 @@ def test_only_accepted_decisions_are_sent() -> None:
         "docs/adr/0002.md": "---\nstatus: superseded by 0003\n---\n# Use a database\n",
         "docs/decisions/0003.md": "---\nstatus: accepted\n---\n# Use files\n",
         "docs/adr/README.md": "# Our decisions\n",
+        "docs/architecture/decisions/0004-x.md": "# Use nothing\n\nNobody says whether.\n",
     }
     assert found(files) == {
         "docs/adr/0001.md": "sent",
         "docs/adr/0002.md": "its status is superseded by 0003, not accepted",
         "docs/decisions/0003.md": "sent",
+        "docs/architecture/decisions/0004-x.md": "it has no status",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        (
+            "# Nygard\n\nDate: 2020-01-01\n\n## Status\n\nAccepted\n\n## Context\n\nIt was rejected before.\n",
+            "accepted",
+        ),
+        (
+            "## Status\n\nAccepted\n\nSuperceded by [3. Files](0003-files.md)\n",
+            "superceded by [3. files](0003-files.md)",
+        ),
+        ("## Status\n\nAccepted. Supersedes [2. Git](0002-git.md)\n", "accepted"),
+        ("Status\n------\n\n**Proposed**\n", "proposed"),
+        ("# MADR 2\n\n* Status: accepted\n* Deciders: Ada\n", "accepted"),
+        ("- **Status:** Accepted (2020-01-01)\n", "accepted"),
+        ("| Status | Deprecated |\n| --- | --- |\n", "deprecated"),
+        ("---\nstatus: 'accepted, 2024-01-01'\n---\n# MADR 4\n", "accepted"),
+        ("---\nstatus: '{proposed | rejected | accepted}'\n---\n", "{proposed | rejected | accepted}"),
+        ("```\nStatus: accepted\n```\n", ""),
+    ],
+)
+def test_what_a_decision_record_says_of_its_status_is_read_in_all_its_forms(text: str, status: str) -> None:
+    assert read_rule_file(text.encode(), "docs/adr/0001.md").status == status
 
 
 def test_imports_are_followed_to_a_depth_and_never_in_a_circle() -> None:

@@ -8,9 +8,9 @@ from enum import IntEnum
 from typing import Literal
 
 Status = Literal["kept", "cut", "dropped"]
-Form = Literal["whole", "body", "index", "lesson", "decision"]
-"""How a blob becomes text: as it is, without its front matter, as one line that says what is in it; of a lesson, what
-it tells agents; of a decision, what was decided and why."""
+Form = Literal["whole", "body", "index", "mention", "lesson", "decision"]
+"""How a blob becomes text: as it is, without its front matter, as one line that says what is in it (`mention`: to an
+agent that cannot read files); of a lesson, what it tells agents; of a decision, what was decided and why."""
 
 
 class Layer(IntEnum):
@@ -20,6 +20,11 @@ class Layer(IntEnum):
     HQ = 1
     PLAYBOOK = 2
     STEP = 3
+
+
+def path_of(source: str, repo: str) -> str:
+    """A source's path within its own repository: manifests name those of others `site:docs/style.md`."""
+    return source.removeprefix(f"{repo}:") if repo else source
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +53,11 @@ class Candidate:
     topic: str = ""  # the question that it answers: of two answers to one question only one is sent
     repo: str = ""  # the target repository that its blob is in; empty: the HQ
     moment: str = ""  # since when it holds, ISO 8601; of two answers the newer counts
+
+    @property
+    def path(self) -> str:
+        """Its path within its own repository."""
+        return path_of(self.source, self.repo)
 
     @property
     def result(self) -> bool:

@@ -34,6 +34,14 @@ from hqd.ports import Similar, Tree
 MOST_OF_RULE = 1_000
 """Documents that one glob may bring into the choice, by name; the manifest says how many it left alone."""
 
+MAX_SCOPED = 100_000
+"""Characters of a task in which paths are looked for."""
+
+MOST_NAMED = 200
+"""Words of a task that may be paths."""
+
+_PATH = re.compile(r"(?<![\w@/:.-])(?:\./)?[\w.-]+(?:/[\w.-]+)*/?")
+
 DEFAULT_OUTPUT = "default: the output of the step before"
 
 
@@ -84,7 +92,7 @@ def collect(
     rules = [ruled for ruled in _rules(job) if ruled.rule.when is None or _holds(ruled.rule.when, known)]
     grounds = [Ground(tree, library), *([target] if target is not None else [])]
     at = grounds[-1]
-    found = at.here(native(at.tree, at.library, scope_of(job, known), reads(job.settings)))
+    found = at.here(native(at.tree, at.library, scope_of(job, known, at), reads(job.settings), files=job.files))
     if job.repo is not None and target is None:
         problem = "its repository was not fetched yet: its documents are not known"
         found.append(Candidate(f"{job.repo}:", "", "target repository", problem=problem))
@@ -103,8 +111,9 @@ def collect(
     return [_overruled(each, general, own) for each in found] if general or own else found
 
 
-def scope_of(job: Job, known: Mapping[str, Any]) -> Scope:
-    """What the task is about: where its step delivers to, the files of its accepted work, `inputs.files`, its words."""
+def scope_of(job: Job, known: Mapping[str, Any], ground: Ground) -> Scope:
+    """What the task is about: where its step delivers to, the files of its accepted work, `inputs.files`, the files and
+    folders of the repository that its text names, and its words."""
     paths = list(job.task.cursor.files)
     if job.step.deliver is not None:
         with suppress(ExpressionFault):  # it may name the output, which is yet to come
@@ -112,9 +121,20 @@ def scope_of(job: Job, known: Mapping[str, Any]) -> Scope:
     files = job.task.document.header.inputs.get("files")
     if isinstance(files, list | tuple):
         paths += [path for path in files if isinstance(path, str)]
-    inside = sorted({path.removeprefix("./") for path in paths if path and not globs.leaves(path)})
     document = job.task.document
+    paths += _named(f"{document.title}\n{document.text}", ground)
+    inside = sorted({path.removeprefix("./") for path in paths if path and not globs.leaves(path)})
     return Scope(inside, " ".join((document.title, *document.header.tags, document.text)))
+
+
+def _named(text: str, ground: Ground) -> Iterator[str]:
+    """The files and folders (with `/` at the end) that are there and that a text names by their paths."""
+    words = dict.fromkeys(word.rstrip(".") for word in _PATH.findall(text[:MAX_SCOPED]))
+    paths = [word.removeprefix("./") for word in words if "/" in word or "." in word]
+    for path in paths[:MOST_NAMED]:
+        entry = ground.tree.entry(path.rstrip("/")) if not globs.leaves(path) else None
+        if entry is not None:
+            yield path.rstrip("/") + "/" if entry.is_folder else path
 
 
 def _rules(job: Job) -> Iterator[Ruled]:
@@ -221,8 +241,8 @@ def _similar(ruled: Ruled, job: Job, tree: Tree, similar: Similar | None) -> Ite
         return
     document = job.task.document
     query = f"{document.title}\n{document.text}"
-    found = similar.find(tree, job.playbook.name, job.step.name, query, most + 1) if similar is not None else ()
-    found = [each for each in found if each.task != job.task.id][:most]  # what it made itself, before it was done again
+    like = similar.find(tree, job.playbook.name, job.step.name, query, most + 1) if similar is not None else ()
+    found = [each for each in like if each.task != job.task.id][:most]  # what it made itself, before it was done again
     told = f"similar {most}"
     if not found:
         problem = "there is no accepted work like it yet"

@@ -62,7 +62,7 @@ class Library:
 
     def load(self, candidate: Candidate) -> Text:
         """What a candidate's blob is as text in the form that is asked for."""
-        key = (candidate.blob, candidate.form, candidate.source if candidate.form == "index" else "")
+        key = (candidate.blob, candidate.form, candidate.path if candidate.form in ("index", "mention") else "")
         with self._lock:
             kept = self._texts.get(key)
             if kept is not None:
@@ -95,7 +95,7 @@ class Library:
             return Text(problem="its content is gone from git")
         if b"\0" in data[:8_000] or b"\0" in data:
             return Text(problem="it is binary")
-        text = form_of(candidate.source, candidate.form, data)
+        text = form_of(candidate.path, candidate.form, data)
         if not text.strip():
             return Text(problem="it is empty")
         return Text(text, flags=flags(text.replace("\ufffd", "?")))  # of another encoding: readable, nothing hidden
@@ -201,6 +201,6 @@ def form_of(path: str, form: str, data: bytes) -> str:
         return lesson.context.text if lesson is not None and lesson.context is not None else ""
     if form == "decision":
         return decision_text(data, path)
-    if form == "index":
-        return index_line(path, read_rule_file(data, path))
+    if form in ("index", "mention"):
+        return index_line(path, read_rule_file(data, path), files=form == "index")
     return data.decode("utf-8", "replace")

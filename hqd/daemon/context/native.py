@@ -22,8 +22,19 @@ READS_ITSELF = "the agent reads it by itself"
 IMPORT_DEPTH = 5
 """How far imports are followed, as Claude Code does."""
 
-SKILLS = (".claude/skills/*/SKILL.md", ".agents/skills/*/SKILL.md", "skills/*/SKILL.md")
-ADRS = ("docs/adr/*.md", "docs/decisions/*.md", "doc/adr/*.md", "adr/*.md", "decisions/*.md")
+SKILLS = (
+    ("claude", ".claude/skills/*/SKILL.md"), ("agents", ".agents/skills/*/SKILL.md"), ("skills", "skills/*/SKILL.md"),
+)  # fmt: skip
+ADRS = tuple(
+    f"{folder}/*.md"
+    for folder in (
+        "docs/adr", "docs/adrs", "docs/decisions", "docs/architecture/adr", "docs/architecture/decisions", "doc/adr",
+        "doc/architecture/decisions", "adr", "decisions",
+    )
+)  # fmt: skip
+EVERYTHING = frozenset({"**", "**/*"})
+"""Globs of a rule file that is meant for all files, and so for tasks without any too."""
+
 WEIGHT = 10
 """Priority of rule files: short, and meant to be obeyed, they come before documents of rules without a priority."""
 BY_INDEX = -10
@@ -31,7 +42,8 @@ BY_INDEX = -10
 BY_DECISION = -20
 
 _FAMILIES = frozenset({"agents", "claude", "cursor", "copilot", "skills"})
-_PRESETS = {"claude": frozenset({"claude", "skills"}), "codex": frozenset({"agents", "skills"})}
+_PRESETS = {"claude": frozenset({"claude"}), "codex": frozenset({"agents"})}
+_NUMBERED = re.compile(r"\d+\D.*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +65,9 @@ class Scope:
         return any(_covers(pattern, path) for pattern in patterns for path in self.paths)
 
     def calls(self, name: str) -> bool:
-        """Whether the task names a thing, as a word."""
-        return bool(name) and re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", self.words, re.IGNORECASE) is not None
+        """Whether the task names a thing, as a word, or as words (`pdf forms` for `pdf-forms`)."""
+        words = r"[-_\s]".join(re.escape(part) for part in re.split(r"[-_\s]+", name))
+        return bool(name) and re.search(rf"(?<![\w-]){words}(?![\w-])", self.words, re.IGNORECASE) is not None
 
 
 def reads(agent: AgentSettings | None) -> frozenset[str]:
@@ -66,9 +79,11 @@ def reads(agent: AgentSettings | None) -> frozenset[str]:
     return _FAMILIES if agent.native_context else frozenset()
 
 
-def native(tree: Tree, library: Library, scope: Scope, known: Collection[str]) -> list[Candidate]:
-    """All candidates. `known`: families that the agent reads itself."""
-    found = [*_Reading(tree, library, scope).all()]
+def native(
+    tree: Tree, library: Library, scope: Scope, known: Collection[str], *, files: bool = True
+) -> list[Candidate]:
+    """All candidates. `known`: families that the agent reads itself; `files`: whether it can read files at all."""
+    found = [*_Reading(tree, library, scope, "index" if files else "mention").all()]
     own = [each for family, each in found if family in known and each.problem is None]
     paths, blobs = {each.source for each in own}, {each.blob for each in own}
     return [
@@ -84,6 +99,7 @@ class _Reading:
     tree: Tree
     library: Library
     scope: Scope
+    line: Form  # how a document that is not sent whole is mentioned
     seen: set[str] = field(default_factory=set)  # files that CLAUDE.md files have brought in
 
     def all(self) -> Iterator[tuple[str, Candidate]]:
@@ -97,7 +113,8 @@ class _Reading:
             yield "copilot", each
         pattern = ".github/instructions/**/*.instructions.md"
         yield from (("copilot", each) for each in self._scoped("", pattern, "Copilot instructions"))
-        yield from (("skills", each) for each in self._skills())
+        for family, pattern in SKILLS:
+            yield from ((family, each) for each in self._skills(pattern))
         yield from (("adr", each) for each in self._decisions())
 
     def _plain(self, folder: str, name: str) -> Iterator[Candidate]:
@@ -144,28 +161,27 @@ class _Reading:
             elif rule.globs:
                 told = f"native: {kind} for {', '.join(rule.globs)}"
                 fits = self.scope.within([_join(folder, glob) for glob in rule.globs])
-                everywhere = "**" in rule.globs
+                everywhere = not EVERYTHING.isdisjoint(rule.globs)
                 found = _candidate(file, told, depth, form="body", stable=everywhere)
                 outside = "none of the task's files lie in its scope"
                 yield found if fits or everywhere else replace(found, problem=found.problem or outside)
             elif rule.description:
-                yield _candidate(file, f"native: {kind}, on demand", depth, form="index", priority=BY_INDEX)
+                yield _candidate(file, f"native: {kind}, on demand", depth, form=self.line, priority=BY_INDEX)
             else:
                 found = _candidate(file, f"native: {kind}", depth, form="body")
                 yield replace(found, problem=found.problem or rule.problem or "only a person calls for it")
 
-    def _skills(self) -> Iterator[Candidate]:
+    def _skills(self, pattern: str) -> Iterator[Candidate]:
         """Name and description always; the body where the task names the skill."""
-        for pattern in SKILLS:
-            for file, rule in self._rules(pattern):
-                name = rule.name or file.path.split("/")[-2]
-                if self.scope.calls(name):
-                    yield _candidate(file, f"native: skill {name}, which the task names", 1, form="body")
-                elif not rule.description:
-                    bare = _candidate(file, f"native: skill {name}", 0, form="index", priority=BY_INDEX)
-                    yield replace(bare, problem=bare.problem or rule.problem or "it has no description")
-                else:
-                    yield _candidate(file, f"native: skill {name}", 0, form="index", priority=BY_INDEX)
+        for file, rule in self._rules(pattern):
+            name = rule.name or file.path.split("/")[-2]
+            if self.scope.calls(name):
+                yield _candidate(file, f"native: skill {name}, which the task names", 1, form="body")
+            elif not rule.description:
+                bare = _candidate(file, f"native: skill {name}", 0, form=self.line, priority=BY_INDEX)
+                yield replace(bare, problem=bare.problem or rule.problem or "it has no description")
+            else:
+                yield _candidate(file, f"native: skill {name}", 0, form=self.line, priority=BY_INDEX)
 
     def _decisions(self) -> Iterator[Candidate]:
         """Architecture decision records: accepted ones only."""
@@ -173,9 +189,10 @@ class _Reading:
             for file, rule in self._rules(pattern):
                 if rule.status == "accepted":
                     yield _candidate(file, "native: an accepted decision", 0, form="body", priority=BY_DECISION)
-                elif rule.status:
+                elif rule.status or _NUMBERED.fullmatch(file.path.rsplit("/", 1)[-1]):
                     found = _candidate(file, "native: a decision", 0, form="body", priority=BY_DECISION)
-                    yield replace(found, problem=found.problem or f"its status is {rule.status}, not accepted")
+                    wrong = f"its status is {rule.status}, not accepted" if rule.status else "it has no status"
+                    yield replace(found, problem=found.problem or wrong)
 
     def _rules(self, pattern: str) -> Iterator[tuple[File, RuleFile]]:
         for file in self.library.matching(self.tree, pattern):

@@ -17,6 +17,7 @@ from typing import Any
 from hqd.codec import layout
 from hqd.codec.config import read_config
 from hqd.core.context.cut import shortened
+from hqd.core.context.source import path_of
 from hqd.core.prompt import MANIFEST_VERSION, Document, Prompt, compose, document_of
 from hqd.daemon.book import Book, parse
 from hqd.daemon.context.library import form_of
@@ -93,7 +94,7 @@ def _history_of(row: Mapping[str, Any], history: History, elsewhere: Elsewhere |
 
 
 def _document(history: History, row: Mapping[str, Any]) -> Document:
-    text = form_of(row["source"], row.get("form", "whole"), history.blob(row["blob"]))
+    text = form_of(path_of(row["source"], row.get("repo", "")), row.get("form", "whole"), history.blob(row["blob"]))
     if row["status"] == "cut":
         text = shortened(text, row["chars"], row["mark"])
     return document_of(row, text)
