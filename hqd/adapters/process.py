@@ -103,6 +103,21 @@ def run(
     )
 
 
+@contextlib.contextmanager
+def beside(argv: Sequence[str], *, env: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+    """`argv` in a session of its own, to be talked with by its pipes, which nobody else reads, until the `with` ends.
+    Then it is killed with its group, however the `with` ends. Raises CannotStart."""
+    nonce = secrets.token_hex(12)
+    child = _start(argv, {**env, CLAIM: nonce}, None)
+    try:
+        yield child
+    finally:
+        _kill(child, nonce)
+        for pipe in (child.stdin, child.stdout, child.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
 def _start(argv: Sequence[str], env: Mapping[str, str], cwd: Path | None) -> subprocess.Popen[bytes]:
     if cwd is not None and not cwd.is_dir():
         raise CannotStart(f"no folder {cwd} to start {argv[0]} in")

@@ -81,8 +81,8 @@ class _Output:
         return Labelled(self.event, self.verdict, self.shown, red, enforced, self.probability)
 
 
-class _Files:
-    """What stood at a path of main when, beside workspace/."""
+class Files:
+    """What stood at a path of main when, beside workspace/. `landings`: commits that brought some task's work."""
 
     def __init__(self, changes: Sequence[Change], landings: Container[str]) -> None:
         self.landings = landings  # commits that brought some task's work, with or without a trailer
@@ -114,11 +114,25 @@ class _Files:
 
 def label(past: Past, contents: Contents, days: float) -> list[Labelled]:
     """Every output of a finished attempt of an agent, in order, with what is known of it at the tip of `past`."""
-    files = _Files(past.changes, {str(each.details.get("landed")) for each in past.events if each.event == "landed"})
+    files = Files(past.changes, landings(past.events))
+    return in_order(label_tasks(past.tasks().values(), files, contents, days))
+
+
+def landings(events: Iterable[PastEvent]) -> set[str]:
+    """The commits by which tasks' work came to main."""
+    return {str(each.details.get("landed")) for each in events if each.event == "landed"}
+
+
+def in_order(found: list[Labelled]) -> list[Labelled]:
+    return sorted(found, key=lambda each: (each.event.order, each.event.task, each.event.n))
+
+
+def label_tasks(tasks: Iterable[Sequence[PastEvent]], files: Files, contents: Contents, days: float) -> list[Labelled]:
+    """The outputs of some tasks, each given by its events in order."""
     found: list[_Output] = []
-    waiting = list(past.tasks().values())
+    waiting = list(tasks)
     while waiting:
-        later: list[list[PastEvent]] = []
+        later: list[Sequence[PastEvent]] = []
         for events in waiting:
             try:
                 found += _Story(files, contents, days).tell(events)
@@ -127,7 +141,6 @@ def label(past: Past, contents: Contents, days: float) -> list[Labelled]:
         if later:
             contents.look_up()
         waiting = later
-    found.sort(key=lambda output: (output.event.order, output.event.task, output.event.n))
     return [output.labelled() for output in found]
 
 
@@ -135,7 +148,7 @@ def label(past: Past, contents: Contents, days: float) -> list[Labelled]:
 class _Story:
     """One task, event by event."""
 
-    files: _Files
+    files: Files
     contents: Contents
     days: float
     outputs: list[_Output] = field(default_factory=list)

@@ -16,7 +16,7 @@ from typing import NamedTuple, TypeVar
 from hqd.adapters.archive import labelled, store
 from hqd.adapters.archive.line import LineCommit, changed_files, changes, told, walk
 from hqd.adapters.archive.records import Claimed, Fault, Listing, Placed, listing, place, redacted, tell
-from hqd.adapters.archive.share import read
+from hqd.adapters.archive.second import Second
 from hqd.adapters.archive.store import Store, unpack_events
 from hqd.adapters.archive.streams import Ahead, blobs, fields
 from hqd.adapters.disposable import make_folder, remove
@@ -36,10 +36,11 @@ def silent(_text: str) -> None:
 
 
 class Answers(NamedTuple):
-    """What git has said of a stretch of the line."""
+    """What git has said of a stretch of the line, and who helps to read the records."""
 
     listed: Listing
     changed: Ahead
+    second: Second
 
 
 class GitArchive:
@@ -68,16 +69,18 @@ class GitArchive:
             return read()
 
     def _past_of(self, tip: str) -> Past:
-        with no_collection(), self._store(tip) as (kept, last):
+        with no_collection(), self._store(tip) as (kept, last, _second):
             return self._past(kept, tip, last)
 
     def _corpus_of(self, tip: str, label_days: float) -> Corpus:
-        with no_collection(), self._store(tip) as (kept, last):
+        with no_collection(), self._store(tip) as (kept, last, second):
             found = kept.corpus(tip, label_days)
             if found is None:
                 self._progress("labels")
+                whole = self._fresh is not None and self._fresh[0] == tip
                 past = self._past(kept, tip, last)
-                cases, facts = labelled.cases(self._repo.git, past, kept.tasks(), label_days)
+                other = second if whole else None  # it has what was read just now
+                cases, facts = labelled.cases(self._repo.git, past, kept.tasks(), label_days, other)
                 kept.keep_corpus(tip, label_days, cases, facts)
                 found = cases, facts
             return Corpus(tip, last, found[0], tuple(kept.remarks()), found[1])
@@ -90,7 +93,7 @@ class GitArchive:
 
     def task_files(self, revision: str | None = None) -> dict[str, str]:
         """Task -> blob of its file, as far as main has come."""
-        with self._store(self._commit(revision)) as (kept, _last):
+        with self._store(self._commit(revision)) as (kept, _last, _second):
             return kept.tasks()
 
     def verdicts(self, gate: str) -> dict[str, str]:
@@ -121,20 +124,22 @@ class GitArchive:
         return asked.text
 
     @contextlib.contextmanager
-    def _store(self, tip: str) -> Iterator[tuple[Store, int]]:
-        """The store with all of the line up to `tip`, and the order of `tip`."""
-        with self._opened() as kept:
-            last = kept.order_of(tip)
-            if last is None:
-                main = self._repo.tip()
-                self._follow(kept, main)
+    def _store(self, tip: str) -> Iterator[tuple[Store, int, Second]]:
+        """The store with all of the line up to `tip`, the order of `tip`, and the second process, which may have half
+        of what was read just now."""
+        with Second(self._repo.git) as second:
+            with self._opened() as kept:
                 last = kept.order_of(tip)
-            if last is not None:
-                yield kept, last
-                return
-        with store.opened(None) as aside:  # no commit of main's line: read for this once
-            self._follow(aside, tip)
-            yield aside, aside.order_of(tip) or 0
+                if last is None:
+                    main = self._repo.tip()
+                    self._follow(kept, main, second)
+                    last = kept.order_of(tip)
+                if last is not None:
+                    yield kept, last, second
+                    return
+            with store.opened(None) as aside:  # no commit of main's line: read for this once
+                self._follow(aside, tip, second)
+                yield aside, aside.order_of(tip) or 0, second
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[Store]:
@@ -151,18 +156,18 @@ class GitArchive:
                 found = stack.enter_context(store.opened(None))
             yield found
 
-    def _follow(self, kept: Store, tip: str) -> None:
+    def _follow(self, kept: Store, tip: str, second: Second) -> None:
         known = kept.tip()
         self._progress("history")
-        if known is not None and self._here(known[0]) and self._read(kept, tip, known):
+        if known is not None and self._here(known[0]) and self._read(kept, tip, known, second):
             return
         kept.forget()
-        self._read(kept, tip, None)
+        self._read(kept, tip, None, second)
         if known is not None:
             message = f"main does not descend from {known[0][:12]}, up to which it was read: read anew"
             kept.add_remarks([Remark("rewritten", message, known[0])])
 
-    def _read(self, kept: Store, tip: str, known: tuple[str, int] | None) -> bool:
+    def _read(self, kept: Store, tip: str, known: tuple[str, int] | None, second: Second) -> bool:
         """Reads what came after `known`, or everything; False: `tip` does not descend from it. Git answers to several
         questions at once, while the answers before are read."""
         git, since = self._repo.git, known[0] if known else None
@@ -175,7 +180,7 @@ class GitArchive:
             listed = listing(git, tip, since)
             self._progress(f"{len(listed.records)} records")
             commits = walk(line.all())
-            self._add(kept, tip, known, commits, Answers(listed, changed))
+            self._add(kept, tip, known, commits, Answers(listed, changed, second))
         return True
 
     def _continues(self, line: Ahead, since: str) -> bool:
@@ -201,7 +206,7 @@ class GitArchive:
                 order, commit = mended[file.path]
                 placed.append(Placed(order, commit, *file))
         kept.add_line(first, [commit.id for commit in commits])
-        found, faults = self._told(kept, placed, whole=known is None)
+        found, faults = self._told(kept, placed, said.second if known is None else None)
         remarks += [Remark(each.code, each.message, each.path) for each in sorted(faults)]
         changed = changes(said.changed.all(), orders, commits)
         kept.add_changes(changed)
@@ -214,10 +219,11 @@ class GitArchive:
             remarks += self._shallow(commits)
         kept.add_remarks(dict.fromkeys(remarks))
 
-    def _told(self, kept: Store, placed: list[Placed], *, whole: bool) -> tuple[list[PastEvent], list[Fault]]:
-        """What these records say, in the line's order, put into the store. `whole`: they are all there are."""
-        if whole:
-            packed, faults = read(self._repo.git, placed)
+    def _told(self, kept: Store, placed: list[Placed], second: Second | None) -> tuple[list[PastEvent], list[Fault]]:
+        """What these records say, in the line's order, put into the store. `second` helps with all there are; None:
+        these come after others."""
+        if second is not None:
+            packed, faults = second.read(placed)
             kept.put_events(packed)
             return list(map(PastEvent._make, unpack_events(packed))), faults
         open_claims = kept.claims({each.task for each in placed})

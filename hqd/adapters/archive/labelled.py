@@ -3,29 +3,86 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple, Protocol
 
 from hqd.adapters.archive.streams import blobs, blobs_at
 from hqd.adapters.git import Git
 from hqd.core.cases import cases as core_cases
 from hqd.core.clusters import Origin, clusters
-from hqd.core.labels import Contents, NotYet, label
+from hqd.core.labels import Contents, Files, Labelled, NotYet, in_order, label_tasks, landings
 from hqd.core.touched import touched
-from hqd.model.corpus import Case, Past
+from hqd.model.corpus import Case, Change, Label, Past, PastEvent, Verdict
 
 MOST_BYTES = 1 << 20
 """Longer files are not compared line by line."""
 
 
-def cases(git: Git, past: Past, tasks: Mapping[str, str], days: float) -> tuple[list[Case], dict[str, Any]]:
-    """Every output with its label, in order, and counts of labels by source. `tasks`: task -> blob of its file."""
-    looked = _Looked(git)
-    labels = label(past, Contents(looked.at, looked.touched, looked.look_up), days)
+class Spoken(NamedTuple):
+    """A label as plain values: of which output, the values of its verdict, and the rest of core's `Labelled`."""
+
+    task: str
+    n: int
+    verdict: tuple[Any, ...]
+    seen: bool
+    red: tuple[str, ...]
+    enforced: tuple[str, ...]
+    probability: float
+
+
+class Other(Protocol):
+    """Whoever labels the outputs of some tasks meanwhile."""
+
+    tasks: frozenset[str]
+
+    def label(self, changes: Sequence[Change], landings: Iterable[str], days: float) -> None: ...
+
+    def labelled(self) -> list[Spoken] | None:
+        """None: it could not."""
+
+
+def cases(
+    git: Git, past: Past, tasks: Mapping[str, str], days: float, other: Other | None = None
+) -> tuple[list[Case], dict[str, Any]]:
+    """Every output with its label, in order, and counts of labels by source. `tasks`: task -> blob of its file.
+
+    `other` has the same events of its tasks. Raises GitFailed.
+    """
+    labels = in_order(_labels(git, past, days, other))
     found = core_cases(labels, clusters(_origins(past, tasks)))
     counts = Counter(f"{case.label.value}:{case.source}" for case in found)
     enforced = sorted({version for each in labels for version in each.enforced})
     return found, {"days": days, "labels": dict(sorted(counts.items())), "enforced": enforced}
+
+
+def _labels(git: Git, past: Past, days: float, other: Other | None) -> list[Labelled]:
+    landed, by_task = landings(past.events), past.tasks()
+    files, theirs = Files(past.changes, landed), other.tasks if other is not None else frozenset()
+    if other is not None and theirs:
+        other.label(past.changes, landed, days)
+    mine = [events for task, events in by_task.items() if task not in theirs]
+    found = label_tasks(mine, files, _Looked(git).contents, days)
+    if other is None or not theirs:
+        return found
+    said = other.labelled()
+    if said is None:
+        rest = [events for task, events in by_task.items() if task in theirs]
+        return found + label_tasks(rest, files, _Looked(git).contents, days)
+    ends = {(each.task, each.n): each for task in theirs for each in by_task[task] if each.event == "finished"}
+    words = {label.value: label for label in Label}
+    return found + [
+        Labelled(ends[each.task, each.n], Verdict(words[each.verdict[0]], *each.verdict[1:]), *each[3:])
+        for each in said
+    ]
+
+
+def spoken(
+    git: Git, tasks: Iterable[Sequence[PastEvent]], changes: Sequence[Change], landed: frozenset[str], days: float
+) -> Iterator[Spoken]:
+    """The labels of the outputs of some tasks, each given by its events in order. Raises GitFailed."""
+    for each in label_tasks(tasks, Files(changes, landed), _Looked(git).contents, days):
+        verdict = (each.verdict.label.value, *each.verdict[1:])
+        yield Spoken(each.event.task, each.event.n, verdict, *each[2:])
 
 
 def _origins(past: Past, tasks: Mapping[str, str]) -> dict[str, Origin]:
@@ -49,6 +106,10 @@ class _Looked:
         self._sizes: dict[tuple[str | None, str | None, str, str | None, bool], int | None] = {}
         self._places: dict[tuple[str, str], None] = {}  # asked for
         self._blobs: dict[str, None] = {}
+
+    @property
+    def contents(self) -> Contents:
+        return Contents(self.at, self.touched, self.look_up)
 
     def at(self, commit: str, path: str) -> str | None:
         if (commit, path) not in self._at:
