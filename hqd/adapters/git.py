@@ -13,12 +13,11 @@ import os
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 from hqd.errors import CannotCommit, Expected, NotAnHQ
 
@@ -53,6 +52,12 @@ _NEUTRAL = {
     "GIT_LITERAL_PATHSPECS": "0",
 }
 """Values that undo what GitPython lets through: it starts from the process's own environment."""
+
+
+class Stop(Protocol):
+    """What ends a call: asked all the time while it is under way. An Event is one."""
+
+    def is_set(self) -> bool: ...
 
 
 class GitFailed(Expected):
@@ -175,7 +180,7 @@ class Git:
         *args: str,
         env: Mapping[str, str],
         timeout: float,
-        stop: threading.Event | None = None,
+        stop: Stop | None = None,
     ) -> Result | None:
         """Like `run`, for calls that speak to another machine; whatever the exit code is, it is in the result.
 
@@ -213,7 +218,7 @@ class Git:
         return clean_environment(self.env) | dict(self.place) | dict(env or {})
 
 
-def _ended(process: subprocess.Popen[bytes], until: float, stop: threading.Event | None) -> int | None:
+def _ended(process: subprocess.Popen[bytes], until: float, stop: Stop | None) -> int | None:
     """The exit code of a process; None: it was killed, with all of its group."""
     pause = 0.002
     try:

@@ -12,15 +12,17 @@ Rules that hold whatever the remote is:
 from __future__ import annotations
 
 import base64
+import copy
 import shlex
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import PurePath
 from urllib.parse import unquote, urlsplit, urlunsplit
 
-from hqd.adapters.git import DURABLE, Git, GitFailed, Result
+from hqd.adapters.git import DURABLE, Git, GitFailed, Result, Stop
 from hqd.adapters.remote_words import said, why
 from hqd.errors import Misconfigured, RemoteUnavailable
 from hqd.model.remote import Pushed, PushOutcome, RefUpdate
@@ -69,7 +71,7 @@ class RemoteOf:
         user: str = "x-access-token",
         tracking: str | None = None,
         timeout: float = TIMEOUT,
-        stop: threading.Event | None = None,
+        stop: Stop | None = None,
     ) -> None:
         self._git = git
         self._fetch, self._push = _Place.of(url), _Place.of(push_url or url)
@@ -87,6 +89,12 @@ class RemoteOf:
     @property
     def url(self) -> str:
         return self._fetch.url
+
+    def ended_by(self, stop: Stop) -> RemoteOf:
+        """The same remote, for calls that something else ends."""
+        found = copy.copy(self)
+        found._stop = stop
+        return found
 
     def fetch(self) -> Mapping[str, str]:
         under = f"{FETCHED}{self._name}/"
@@ -203,10 +211,11 @@ class RemoteOf:
 
     def _call(self, place: _Place, *args: str) -> Result:
         if self._stop is not None and self._stop.is_set():
-            raise RemoteUnavailable("timeout", f"{place.url}: not asked, hqd is ending")
+            raise RemoteUnavailable("timeout", f"{place.url}: not asked, there is no time left")
+        began = time.monotonic()
         done = self._git.far(*args, env=self._environment(place), timeout=self._timeout, stop=self._stop)
         if done is None:
-            raise RemoteUnavailable("timeout", f"{place.url}: no answer within {self._timeout:g} s")
+            raise RemoteUnavailable("timeout", f"{place.url}: no answer within {time.monotonic() - began:.0f} s")
         return done
 
     def _raise(self, done: Result, verb: str) -> None:

@@ -21,6 +21,7 @@ from hqd.bootstrap.forge import Forges
 from hqd.bootstrap.opening import Hq
 from hqd.daemon.origin import Origin
 from hqd.daemon.origin_line import Line, Pace
+from hqd.daemon.patience import Patience
 from hqd.daemon.rulebook import Rulebook
 from hqd.errors import Misconfigured
 from hqd.model.duration import seconds
@@ -81,6 +82,7 @@ def following_of(
     forges: Forges,
     host: str,
     note: Callable[[str], None],
+    patience: Patience,
     stack: ExitStack,
 ) -> Following:
     """Raises Misconfigured for several hosts without an origin."""
@@ -100,7 +102,8 @@ def following_of(
             'hqd.toml: hq.hosts = "many", and there is no remote named origin: claims are won by pushing them',
             remedy='git remote add origin URL, or say hosts = "one"',
         )
-    writing = SharedLedger(ledger, repository, remote, shared=shared)
+    waited_for = remote.ended_by(patience) if remote is not None else None
+    writing = SharedLedger(ledger, repository, waited_for, shared=shared, begins=patience.begin)
     if remote is None:
         return Following(writing, None)
     mainline = GitMainline(ledger, repository)

@@ -22,12 +22,12 @@ from hqd.adapters.ledger.upkeep import Upkeep, prepare
 from hqd.adapters.programs import LocalPrograms
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.adapters.sparse import Sparse
+from hqd.bootstrap.agents import agent_adapters
 from hqd.bootstrap.forge import forges_of
+from hqd.bootstrap.judging import gate_registry
 from hqd.bootstrap.making import (
-    agent_adapters,
     context_means,
     copies_of,
-    gate_registry,
     gates_of,
     notifier_of,
     rules_loader,
@@ -42,6 +42,7 @@ from hqd.daemon.accepted import Accepted
 from hqd.daemon.loop import Loop
 from hqd.daemon.outside import SYNC, Outside
 from hqd.daemon.parts import Display, Parts
+from hqd.daemon.patience import Patience
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.targets import Targets
 from hqd.daemon.workshop import Workshop
@@ -94,7 +95,8 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     scratch.mkdir(parents=True, exist_ok=True)
     agents = agent_adapters(hq.root, env, found, settings, scratch, stack)
     forges = forges_of(lambda: rulebook.current.settings, found, stack)
-    following = following_of(hq, ledger, rulebook, found, forges, host_id(hq.private), display.note, stack)
+    patience = Patience()
+    following = following_of(hq, ledger, rulebook, found, forges, host_id(hq.private), display.note, patience, stack)
     mirrors = mirrors_of(hq, env, rulebook, found, forges, stack)
     places = places_of(hq, mirrors, forges, following.remote)
     shop = Workshop(
@@ -162,6 +164,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         upkeep=upkeep.tick,
         followed=followed,
         outsides=outsides,
+        patience=patience,
     )
     return Loop(parts)
 

@@ -17,11 +17,14 @@ from types import FrameType
 from typing import Any
 
 from hqd.daemon.loop import Loop
+from hqd.daemon.origin_line import SLOW
 from hqd.daemon.sd_notify import Notifier
 from hqd.model.duration import seconds
 from hqd.model.task import State
 
 STATUS_FILE = "daemon.json"
+SLOW_ORIGIN = "slow_origin"
+"""What the loop waits for while origin is slow to take a batch."""
 LAST_WORDS = 10.0
 """Seconds that stopped workers get to come home before their attempts are recorded without them."""
 
@@ -39,6 +42,8 @@ class Life:
         self._since = time.time()
         self._shown = ""
         self._arrived: list[str] = []
+        self._pulse_at = 0.0
+        loop.parts.patience.pulse = self._pulse
 
     def wake(self, path: str | None = None) -> None:
         if path is not None:
@@ -103,6 +108,7 @@ class Life:
         def count(_number: int, _frame: FrameType | None) -> None:
             self._signals += 1
             self._wake.set()
+            self._loop.parts.patience.hurry()
 
         if threading.current_thread() is not threading.main_thread():
             yield
@@ -113,6 +119,20 @@ class Life:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+    def _pulse(self, waited: float) -> None:
+        """The loop waits for origin to take a batch: alive, and after a while it says so."""
+        now = time.monotonic()
+        if now < self._pulse_at:
+            return
+        self._pulse_at = now + 1.0
+        if self._watchdog is not None:
+            self._systemd.watchdog()
+        live = self._loop.live
+        if waited >= SLOW and live.busy != SLOW_ORIGIN:
+            live.busy, live.busy_message = SLOW_ORIGIN, f"origin has not answered a push for {waited:.0f} s"
+            self._loop.parts.display.note(f"waiting: {live.busy_message}; nothing is written until it does")
+            self._say()
 
     def _say(self) -> None:
         """Signs of life: systemd, the status file, the screen."""

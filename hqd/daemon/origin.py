@@ -22,11 +22,12 @@ from hqd.daemon.batch import Written
 from hqd.daemon.book import Book
 from hqd.daemon.draft import Draft
 from hqd.daemon.mainline import Mainline
-from hqd.daemon.origin_line import Fault, Line
+from hqd.daemon.origin_line import Line
+from hqd.daemon.origin_words import Words, advice
 from hqd.daemon.replay import Replay, Unfit
 from hqd.daemon.spool import Reply
 from hqd.daemon.words import Seen, Speaker
-from hqd.errors import Conflict, Expected, PathsInUse, RepositoryBusy, StaleHead, joined
+from hqd.errors import Conflict, Expected, PathsInUse, RepositoryBusy, StaleHead
 from hqd.model.change import Transition
 from hqd.model.record import Event, Hold, Person, Via
 from hqd.ports import Branches, History
@@ -72,7 +73,7 @@ class Origin:
         self._suspect: tuple[str, int] | None = None  # a rewritten tip of origin, and when it was seen first
         self._replays: list[Replay] = []
         self._edited: dict[str, str] = {}  # tasks that others edited while hqd worked on them here: the new text's blob
-        self._fault: Fault | None = None
+        self._words = Words(url, note)
         self._told: dict[str, Any] = {}
         self._held = False  # the hold stood at the end of the last turn
         self._waved = 0  # the try after which a person lifted it
@@ -86,7 +87,7 @@ class Origin:
         self._line.open(wake)
 
     def before(self, now: datetime) -> None:
-        self._say_faults()
+        self._words.hear(self._line.news.fault, self._line.slow, goes_on=not self._shared())
         news = self._line.news
         if news.tip is not None:
             try:
@@ -143,7 +144,8 @@ class Origin:
             self._kept = False
         if self._live is not None and not self._shared():
             self._look_at_hold(HOLD in self._live.holds, self._wanted(now))
-        facts = self._facts()
+        why = (self._conflict or ("", self._stuck))[1]
+        facts = self._words.facts(self._line.news, self._line.slow, why, self._left)
         if facts != self._told:
             self._told = facts
             self._tell(facts)
@@ -332,22 +334,13 @@ class Origin:
 
     # -- what people are told ---------------------------------------------------------------------------------------
 
-    def _say_faults(self) -> None:
-        fault, before = self._line.news.fault, self._fault
-        if fault is not None and (before is None or before.kind != fault.kind):
-            goes_on = "nothing is claimed until it is back" if self._shared() else "work goes on"
-            self._note(joined(f"origin: {fault.message}", goes_on))
-        elif fault is None and before is not None:
-            self._note("origin is there again")
-        self._fault = fault
-
     def _wanted(self, now: datetime) -> Hold | None:
         """The hold that is called for; a remote that is down is none, it only delays."""
         fault = self._line.news.fault
         if self._conflict is not None:
             reason, missing = self._conflict
         elif fault is not None and fault.kind != "down":
-            reason, missing = f"origin_{fault.kind}", _advice(fault, self._url)
+            reason, missing = f"origin_{fault.kind}", advice(fault, self._url)
         else:
             return None
         return Hold(name=HOLD, on="origin", reason=reason, since=now, missing=missing)
@@ -366,18 +359,6 @@ class Origin:
         elif there is None:
             self._live.hold_locally(hold.model_copy(update={"on": "hq"}))
 
-    def _facts(self) -> dict[str, Any]:
-        news = self._line.news
-        fault = news.fault
-        return {
-            "url": self._url,
-            "fetched": news.fetched.isoformat(timespec="seconds") if news.fetched is not None else None,
-            "trouble": fault.kind if fault is not None else None,
-            "message": fault.message if fault is not None else (self._conflict or ("", self._stuck))[1],
-            "trouble_since": fault.since.isoformat(timespec="seconds") if fault is not None else None,
-            "left_out": self._left[-50:],
-        }
-
 
 def _merge(changes: Sequence[tuple[str, str, str]], theirs: str, now: datetime) -> Transition:
     return Transition(
@@ -387,12 +368,3 @@ def _merge(changes: Sequence[tuple[str, str, str]], theirs: str, now: datetime) 
         links=tuple((mode, blob, path) for mode, blob, path in changes if blob),
         merge=theirs,
     )
-
-
-def _advice(fault: Fault, url: str) -> str:
-    if fault.kind == "policy":
-        return (
-            f"{url} refuses pushes to main ({fault.message}): let hqd push to it, or keep the HQ in a repository of its"
-            " own with an unprotected main, and the work in [repos.NAME]"
-        )
-    return joined(fault.message, fault.remedy, ": ")

@@ -24,6 +24,8 @@ PROBE = 300.0
 FIRST_WAIT, LONGEST_WAIT = 1.0, 300.0
 SOON = 10.0
 """A push that is due within so many seconds is waited for before hqd counts as idle; others are for the end."""
+SLOW = 5.0
+"""Seconds after which people are told what is under way."""
 LAST_PUSH = 5.0
 """Seconds that the last push of an ending daemon may take."""
 
@@ -48,6 +50,15 @@ class News:
     fault: Fault | None = None
     fetched: datetime | None = None
     looks: int = 0  # fetches that went through
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A fetch or a push that is under way. `clock`: when it began, by the steady clock."""
+
+    verb: Literal["fetch", "push"]
+    since: datetime
+    clock: float
 
 
 @dataclass(slots=True)
@@ -91,6 +102,7 @@ class Line:
         self._asked = self._served = 0  # nudges and wishes
         self._sought: list[str | None] = []  # the commits that are wished for
         self._eager = False  # a nudge: what the loop makes of what is fetched is pushed at once
+        self._call: Call | None = None  # what is under way
         self._wake: Callable[[], None] = lambda: None
         self._thread: threading.Thread | None = None
         self.fetched = self.pushed = 0  # times that it went through, for `hqd sync`
@@ -99,6 +111,13 @@ class Line:
     def news(self) -> News:
         with self._lock:
             return self._news
+
+    @property
+    def slow(self) -> Call | None:
+        """What has been under way for `SLOW` seconds."""
+        with self._lock:
+            call = self._call
+        return call if call is not None and time.monotonic() - call.clock >= SLOW else None
 
     @property
     def busy(self) -> bool:
@@ -115,14 +134,16 @@ class Line:
         self._thread.start()
 
     def close(self) -> None:
-        """One last push of what is not there yet; never longer than `LAST_PUSH` seconds and a moment."""
+        """One last push of what is not there yet; never longer than `LAST_PUSH` seconds and a moment. A call that has
+        hung for some of them already gets the rest."""
         thread = self._thread
         if thread is None:
             return
         with self._poke:
             self._ending = True
+            hung = time.monotonic() - self._call.clock if self._call is not None else 0.0
             self._poke.notify_all()
-        thread.join(LAST_PUSH)
+        thread.join(max(0.5, LAST_PUSH - hung))
         self._stop.set()
         thread.join(2.0)
         self._thread = None
@@ -196,9 +217,9 @@ class Line:
                 due = clock >= self._fetch_at or (nudged and self._eager)
             before = self.news
             if (due or not all(map(self._has, sought))) and not ending:
-                self._do(self._fetch, pushing=False)
+                self._do("fetch", self._fetch)
             if push and (not ending or before.fault is None):
-                self._do(self._push, pushing=True)
+                self._do("push", self._push)
             with self._lock:
                 self._served = max(self._served, asked)
             if ending:
@@ -217,11 +238,20 @@ class Line:
         first = self._fetch_at if self._push_at is None else min(self._fetch_at, self._push_at)
         return max(first, self._not_before)
 
-    def _do(self, act: Callable[[], None], *, pushing: bool) -> None:
+    def _do(self, verb: Literal["fetch", "push"], act: Callable[[], None]) -> None:
+        with self._lock:
+            self._call = Call(verb, self._now(), time.monotonic())
+        slow = threading.Timer(SLOW + 0.1, self._wake)
+        slow.daemon = True
+        slow.start()
         try:
             act()
         except HqdError as fault:
-            self._failed(_kind(fault), fault, pushing=pushing)
+            self._failed(_kind(fault), fault, pushing=verb == "push")
+        finally:
+            slow.cancel()
+            with self._lock:
+                self._call = None
 
     def _fetch(self) -> None:
         changes = self._changes

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from hqd.daemon.batch import Written
 from hqd.daemon.outside import Outside
+from hqd.daemon.patience import Patience
 from hqd.daemon.places import Places
 from hqd.daemon.rulebook import Rulebook
 from hqd.daemon.targets import Targets
@@ -54,3 +55,4 @@ class Parts:
     upkeep: Callable[[float], object]  # called now and then with a steady clock's seconds
     followed: Callable[[Tree], None]  # main or folders may have changed: sparse patterns and the like
     outsides: Sequence[Outside] = ()
+    patience: Patience = field(default_factory=Patience)  # with origin, where the ledger waits for it

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from hqd.daemon import origin_line
 from hqd.daemon.loop import Loop
 from hqd.model.task import State
 from tests.daemon.headquarters import only, settle
@@ -395,3 +398,19 @@ def test_a_landing_that_was_not_pushed_is_merged_again(tmp_path: Path) -> None:
     assert len(landed) == 1
     assert landed[0] in found.hq.git("rev-list", "main").splitlines()
     assert found.there("show", "-s", "--format=%(trailers:key=Hqd-Work,valueonly)", str(landed[0])) == task
+
+
+def test_a_push_that_takes_long_is_told_while_work_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(origin_line, "SLOW", 0.3)
+    found = scene(tmp_path)
+    with found.hq.daemon() as loop:
+        settle(loop)
+        go = tmp_path / "go"
+        found.hook(f"n=0; until [ -e {go} ] || [ $n -gt 600 ]; do sleep 0.05; n=$((n+1)); done\n")
+        found.hq.drop("task.md")
+        said = found.hq.root / ".git/hqd/origin.json"
+        words = f"a push to {found.bare} has been under way since"
+        settle(loop, lambda: len(found.hq.folder("done")) == 1 and words in said.read_text())
+        assert any("a push to" in note and "it is waited for" in note for note in found.hq.shown.notes)
+        go.touch()
+        settle(loop, lambda: found.in_line() and words not in said.read_text())

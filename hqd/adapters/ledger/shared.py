@@ -37,6 +37,7 @@ class SharedLedger:
 
     `onto` tells whether main is in line with origin, and origin's tip then: nothing is pushed over another one.
     `saw` is told of a tip that won a race, `won` of this ledger's own, `missed` why origin could not be had.
+    `begins` is called before the calls for a batch: from then on counts the time that `remote` gives them.
     `remote` None: there is no origin, and with `shared` nothing can be written.
     """
 
@@ -51,12 +52,13 @@ class SharedLedger:
         saw: Callable[[str], None] = lambda _tip: None,
         won: Callable[[str], None] = lambda _tip: None,
         missed: Callable[[HqdError], None] = lambda _fault: None,
+        begins: Callable[[], object] = lambda: None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._ledger, self._repo, self._remote = ledger, repository, remote
         self._shared = shared
         self.onto, self.saw, self.won, self.missed = onto, saw, won, missed
-        self._sleep = sleep
+        self._begins, self._sleep = begins, sleep
         self._shared_at = time.monotonic()  # when another host was last known to be there
         self._own = ""
         self._gap_until = 0.0
@@ -90,6 +92,7 @@ class SharedLedger:
             raise RepositoryBusy("origin", "main is not in line with origin yet; results wait in memory")
         updates = (*self._branches(transitions), RefUpdate(self._repo.ref, made[-1], there))
         began = time.monotonic()
+        self._begins()
         try:
             main = self._remote.push(updates)[-1]
             tip = self._remote.fetch().get(self._repo.ref) if main.outcome is PushOutcome.MOVED else None
