@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import http.client
 import json
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,12 +39,16 @@ class Line:
     woken: list[Wake]
 
     def post(self, headers: dict[str, str], body: bytes, path: str = "/") -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", self.listener.port, timeout=10)
-        try:
-            connection.request("POST", path, body, headers)
-            return connection.getresponse().status
-        finally:
-            connection.close()
+        return posted(self.listener, headers, body, path)
+
+
+def posted(listener: WebhookServer, headers: dict[str, str], body: bytes, path: str = "/") -> int:
+    connection = http.client.HTTPConnection("127.0.0.1", listener.port, timeout=10)
+    try:
+        connection.request("POST", path, body, headers)
+        return connection.getresponse().status
+    finally:
+        connection.close()
 
 
 @pytest.fixture(scope="module")
@@ -153,6 +159,29 @@ def test_a_body_without_bounds_is_not_read(line: Line, head: bytes, status: byte
     with socket.create_connection(("127.0.0.1", line.listener.port), timeout=10) as connection:
         connection.sendall(b"POST / HTTP/1.1\r\nHost: x\r\n" + head + b"\r\n\r\n")
         assert connection.recv(64).split()[1] == status
+
+
+def test_strangers_who_send_a_byte_at_a_time_keep_nobody_out() -> None:
+    """More of them than are read at once, and none of them ever silent for long."""
+    woken: list[Wake] = []
+    body = b"{}"
+    signed = {"x-hub-signature-256": "sha256=" + hmac.new(SECRET.encode(), body, hashlib.sha256).hexdigest()}
+    with (
+        WebhookServer("127.0.0.1:0", "github", lambda: SECRET, woken.append, beat=0.02, longest=0.4) as listener,
+        contextlib.ExitStack() as stack,
+    ):
+        slow = [stack.enter_context(socket.create_connection(("127.0.0.1", listener.port))) for _ in range(8)]
+        for each in slow:
+            each.sendall(b"POST / HTTP/1.1\r\nContent-Length: 1000000\r\n\r\n")
+        answers, end = [posted(listener, signed, body)], time.monotonic() + 10
+        while answers[-1] != 204 and time.monotonic() < end:
+            for each in slow:
+                with contextlib.suppress(OSError):
+                    each.sendall(b"x")
+            answers.append(posted(listener, signed, body))
+        assert answers[0] in (204, 503)
+        assert answers[-1] == 204
+    assert len(woken) == 1
 
 
 def test_a_get_is_answered_without_telling_anything(line: Line) -> None:

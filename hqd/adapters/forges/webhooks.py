@@ -9,11 +9,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import hmac
 import json
 import re
+import socket
 import threading
+import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -28,6 +31,8 @@ LARGEST = 25_000_000
 """Bytes of a payload; GitHub sends none that is larger."""
 _REMEMBERED = 4096
 _PATIENCE = 10.0  # seconds without a byte
+_LONGEST = 30.0  # seconds of a whole delivery: byte by byte, one could be kept open for ever
+_MOST_OPEN = 64  # connections
 _AT_ONCE = 4  # deliveries that are read at the same time, so that strangers cannot fill the memory
 _SHA = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
 _EVENT = {"github": "x-github-event", "gitlab": "x-gitlab-event", "gitea": "x-gitea-event"}
@@ -131,7 +136,8 @@ class WebhookServer:
     """Listens for deliveries, as a context manager; `told` is called from its threads for each that is genuine and new.
 
     `listen`: `HOST:PORT`; port 0 takes a free one. `secret` is asked for each delivery, so that a renewed one counts
-    at once; `beat`: seconds in which the end of the context is noticed. Raises Misconfigured where it cannot listen.
+    at once; `beat`: seconds in which the end of the context is noticed; `longest`: seconds of one delivery. Raises
+    Misconfigured where it cannot listen.
     """
 
     def __init__(
@@ -141,6 +147,7 @@ class WebhookServer:
         secret: Callable[[], str | None],
         told: Callable[[Wake], None],
         beat: float = 0.5,
+        longest: float = _LONGEST,
     ) -> None:
         self.kind, self.secret, self.told = kind, secret, told
         self.deliveries = Deliveries()
@@ -152,7 +159,7 @@ class WebhookServer:
                 f"cannot listen for webhooks on {listen}: {fault.strerror or fault}",
                 remedy="choose another port in [webhook] `listen`",
             ) from fault
-        self._http.owner = self
+        self._http.owner, self._http.longest = self, longest
         self._thread = threading.Thread(target=self._http.serve_forever, args=(beat,), name="hqd-webhooks", daemon=True)
 
     @property
@@ -189,6 +196,34 @@ class _Http(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
     owner: WebhookServer
+    longest: float
+
+    def __init__(self, address: tuple[str, int], conversation: type[BaseHTTPRequestHandler]) -> None:
+        self._lock = threading.Lock()
+        self._open: dict[socket.socket, float] = {}  # since when, by the steady clock
+        super().__init__(address, conversation)
+
+    def verify_request(self, request: Any, client_address: Any) -> bool:
+        """Whether there is room for one more."""
+        with self._lock:
+            room = len(self._open) < _MOST_OPEN
+            if room:
+                self._open[request] = time.monotonic()
+        return room
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def service_actions(self) -> None:
+        """At every beat: whoever takes too long is cut off, so that slow strangers keep nobody out."""
+        end = time.monotonic() - self.longest
+        with self._lock:
+            late = [request for request, since in self._open.items() if since < end]
+        for request in late:
+            with contextlib.suppress(OSError):  # it has just ended by itself
+                request.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Who hangs up, or speaks no HTTP, has told nothing."""
