@@ -52,6 +52,7 @@ def bisect(call: Call, name: str, *, step: str | None, metric: str, as_json: boo
         raise Usage(f"--metric {metric}", remedy="one of: " + ", ".join(METRICS))
     with view(call) as seen, ExitStack() as stack:
         rules, playbook = _newest(seen, name)
+        name = playbook.name
         steps = _steps(playbook, step)
         with terminal.spinner("reading history"):
             past = archive_of(seen).past(seen.tree.commit)
@@ -72,9 +73,11 @@ def _newest(seen: View, name: str) -> tuple[Rules, Playbook]:
     rules = seen.current
     if rules is None:
         raise Misconfigured("no rules are in force", remedy="run `hqd check`, mend it, commit it")
-    if name not in rules.playbooks:
+    by_path = seen.committed.playbooks.get(name) if seen.committed is not None else None
+    known = by_path.name if by_path is not None else name
+    if known not in rules.playbooks:
         raise Usage(f"there is no playbook {name}", remedy=meant(name, rules.playbooks))
-    return rules, rules.playbooks[name]
+    return rules, rules.playbooks[known]
 
 
 def _steps(playbook: Playbook, step: str | None) -> list[Step]:
@@ -138,16 +141,14 @@ class _Counting:
             if not mine:
                 counted.leave("people spoke of another step's output")
                 continue
-            pins = {
-                Pin(playbooks=parts[0], settings=parts[1]) for case in mine if (parts := (case.pin or "").split(":"))
-            }
+            pins = {_pin(case.pin) for case in mine}
             last = mine[-1]
-            found = {self.version(pin, last.step, last.commit) for pin in pins}
-            version = found.pop() if len(found) == 1 else None
-            if version is None:
+            found = {self.version(pin, last.step, last.commit) if pin is not None else None for pin in pins}
+            version, pin = found.pop() if len(found) == 1 else None, pins.pop()
+            if version is None or pin is None:
                 counted.leave("made under several versions, or under rules that are not to be had")
                 continue
-            rules = self.seen.rules(next(iter(pins)))
+            rules = self.seen.rules(pin)
             maker = _named(last.agent, last.model, rules) if rules is not None else str(last.agent)
             good = all(case.label is Label.ACCEPTED for case in cases)
             counted.trials.append(Trial(version, last.order, last.step, maker, good))
@@ -279,9 +280,10 @@ def _print(
     made: dict[str, str],
     remarks: tuple[str, ...],
 ) -> None:
-    terminal.title(f"{name}: {metric.replace('_', ' ')} by version, judged by the newest gates")
-    if not rows:
-        terminal.say("nothing to compare yet")
+    by = "as people judged it" if metric == "clean" else "judged by the newest gates"
+    terminal.title(f"{name}: {metric.replace('_', ' ')} by version, {by}")
+    if not found:
+        terminal.say(_nothing(rows, metric))
     heads = ("STEP", "AGENT", "VERSION", "FIRST USED", metric.upper().replace("_", " "))
     terminal.rows(
         heads,
@@ -301,6 +303,17 @@ def _print(
         terminal.say(f"left out: {count}, {why}")
     for remark in remarks:
         terminal.say(f"missing: {remark}")
+
+
+def _nothing(rows: tuple[Version, ...], metric: str) -> str:
+    """Why no two versions stand side by side."""
+    if not rows:
+        return "nothing to compare yet: " + (
+            "people have decided none of its tasks" if metric == "clean" else "none of its steps was tried"
+        )
+    if len({row.version for row in rows}) == 1:
+        return "one version so far: there is nothing to compare it with"
+    return "no two versions share step, agent, model and set-up: there is nothing to compare"
 
 
 def _difference(each: Compared) -> str:

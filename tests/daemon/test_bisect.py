@@ -86,6 +86,10 @@ def test_nothing_is_said_where_nobody_has_decided_anything(
 ) -> None:
     found = run(hq, capsys, "clean")
     assert (found["versions"], found["compared"]) == ([], [])
+    assert bisect(Call(hq.env, hq.root, None), "playbooks/general.toml", step=None, metric="clean", as_json=False) == 0
+    told = capsys.readouterr().out
+    assert "general: clean by version, as people judged it" in told
+    assert "nothing to compare yet: people have decided none of its tasks" in told
     assert bisect(Call(hq.env, hq.root, None), "general", step="work", metric="first_pass", as_json=False) == 0
     told = capsys.readouterr().out
     assert "worse: -83 %" in told
