@@ -8,19 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hqd.bootstrap.making import (
-        agent_adapters,
-        context_means,
-        counting_agents,
-        gate_registry,
-        mirrored,
-        rules_loader,
-    )
+    from hqd.bootstrap.agents import agent_adapters, counting_agents
+    from hqd.bootstrap.judging import gate_registry
+    from hqd.bootstrap.making import context_means, mirrored, rules_loader
     from hqd.bootstrap.opening import Hq, SystemClock, branch_of, cache_folder, git_person, open_hq
     from hqd.bootstrap.running import answer_without_daemon, daemon
 
 _ROOMS = {
-    "making": ("agent_adapters", "context_means", "counting_agents", "gate_registry", "mirrored", "rules_loader"),
+    "agents": ("agent_adapters", "counting_agents"),
+    "judging": ("gate_registry",),
+    "making": ("context_means", "mirrored", "rules_loader"),
     "opening": ("Hq", "SystemClock", "branch_of", "cache_folder", "git_person", "open_hq"),
     "running": ("answer_without_daemon", "daemon"),
 }

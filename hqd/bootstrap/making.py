@@ -14,6 +14,7 @@ from hqd.adapters.mirror import Mirrors
 from hqd.adapters.programs import LocalPrograms
 from hqd.adapters.repository import GitRepository
 from hqd.adapters.secrets import EnvironmentSecrets
+from hqd.bootstrap.judging import gate_registry
 from hqd.bootstrap.opening import Hq
 from hqd.check import Report, check_reader
 from hqd.codec import layout
@@ -22,12 +23,7 @@ from hqd.daemon.gather import Means
 from hqd.daemon.parts import Display
 from hqd.daemon.rulebook import Reader, Rulebook
 from hqd.errors import Expected, Misconfigured
-from hqd.gates.asking import Asker
 from hqd.gates.cache import Verdicts
-from hqd.gates.calibration import committed
-from hqd.gates.kind import Doors
-from hqd.gates.plugins import installed
-from hqd.gates.registry import Registry, no_calibration
 from hqd.model.board import Rules
 from hqd.model.problem import Problem
 from hqd.model.record import Pin
@@ -100,65 +96,6 @@ def mirrored(private: Path, env: Mapping[str, str], stack: ExitStack) -> Callabl
         return GitHistory(repository)
 
     return cache(history)
-
-
-def counting_agents(env: Mapping[str, str], stack: ExitStack) -> dict[str, Agent]:
-    """The agents whose providers count tokens, for whoever looks on without a daemon."""
-    from hqd.adapters.agents.anthropic import AnthropicAgent
-
-    anthropic = AnthropicAgent(env, EnvironmentSecrets(env), {})
-    stack.callback(anthropic.close)
-    return {"anthropic": anthropic}
-
-
-def agent_adapters(
-    root: Path,
-    env: Mapping[str, str],
-    found: EnvironmentSecrets,
-    settings: Settings,
-    scratch: Path,
-    stack: ExitStack,
-) -> dict[str, Agent]:
-    """One adapter for each provider. Importing them loads no SDK."""
-    from hqd.adapters.agents.anthropic import AnthropicAgent
-    from hqd.adapters.agents.command import CommandAgent
-    from hqd.adapters.agents.prices import table
-    from hqd.adapters.agents.replay import ReplayAgent
-    from hqd.core.expressions import compile_expression
-
-    prices = {**table(), **settings.prices}
-    anthropic = AnthropicAgent(env, found, prices)
-    stack.callback(anthropic.close)
-    return {
-        "anthropic": anthropic,
-        "command": CommandAgent(env, found, prices, scratch),
-        "replay": ReplayAgent(root, compile_expression, prices),
-    }
-
-
-def gate_registry(
-    env: Mapping[str, str],
-    settings: Settings | None,
-    agents: Mapping[str, Agent] | None,
-    read: Callable[[str], bytes | None] | None = None,
-    known: frozenset[str] = frozenset(),
-    verdicts: Verdicts | None = None,
-) -> Gates:
-    """The gate catalogue with plug-ins; with `settings`, its named gates and judges work too.
-
-    `read` gives files of main: the calibrations by which judges earned `enforce`.
-    """
-    asks = None
-    if settings is not None and agents is not None:
-        asks = Asker(settings.agents, lambda each: agents[each.provider])
-    doors = Doors(programs=LocalPrograms(), env=env, asks=asks, known_secrets=tuple(known))
-    return Registry(
-        doors=doors,
-        plugins=installed(),
-        named=settings.gates if settings is not None else None,
-        calibrations=committed(read) if read is not None else no_calibration,
-        cache=verdicts,
-    )
 
 
 def gates_of(hq: Hq, agents: Mapping[str, Agent], found: EnvironmentSecrets) -> Callable[[Rules], Gates]:

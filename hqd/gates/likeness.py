@@ -8,8 +8,6 @@ from functools import lru_cache
 from typing import Literal
 
 from pydantic import Field
-from rapidfuzz import fuzz
-from rapidfuzz.distance import Levenshtein
 
 from hqd.gates import globs
 from hqd.gates.kind import CannotJudge, GateKind, Params, Piece, Verdict, View, each, shorten, together
@@ -115,10 +113,14 @@ def _even(text: str) -> str:
 
 
 def _levenshtein(one: str, other: str) -> float:
+    from rapidfuzz.distance import Levenshtein  # here: the other kinds need not wait for it
+
     return Levenshtein.normalized_similarity(one, other)
 
 
 def _token_set(one: str, other: str) -> float:
+    from rapidfuzz import fuzz
+
     return fuzz.token_set_ratio(_words(one), _words(other)) / 100
 
 

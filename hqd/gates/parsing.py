@@ -9,9 +9,6 @@ import json
 import tomllib
 from typing import Any, NoReturn
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import MarkedYAMLError, YAMLError
-
 from hqd.gates.markdown import Document
 
 MAX_YAML_ALIASES = 100
@@ -49,6 +46,9 @@ def _no_constant(name: str) -> NoReturn:
 
 def yaml_value(text: str) -> Any:
     """One YAML document of plain values; dates become ISO text. Raises Unreadable."""
+    from ruamel.yaml import YAML  # here: few gates read YAML, and all commands that know gates would wait for it
+    from ruamel.yaml.error import MarkedYAMLError, YAMLError
+
     if len(text) > MAX_YAML:
         raise Unreadable(f"longer than {MAX_YAML:,} characters")
     if text.count("*") > MAX_YAML_ALIASES and _aliases(text) > MAX_YAML_ALIASES:

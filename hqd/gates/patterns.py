@@ -4,29 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
-
-import regex
+from typing import TYPE_CHECKING, Any
 
 from hqd.gates.kind import CannotJudge, shorten
+
+if TYPE_CHECKING:
+    import regex
 
 TIMEOUT = 1.0
 """Seconds that one pattern may take on one text."""
 
-FLAGS = {"i": regex.IGNORECASE, "m": regex.MULTILINE, "s": regex.DOTALL, "x": regex.VERBOSE, "a": regex.ASCII}
+FLAGS = {"i": "IGNORECASE", "m": "MULTILINE", "s": "DOTALL", "x": "VERBOSE", "a": "ASCII"}
 
 
 @lru_cache(maxsize=1024)
 def compiled(pattern: str, flags: tuple[str, ...]) -> regex.Pattern[str]:
     """Raises regex.error."""
+    import regex  # here, and below: not every command that knows gates meets a pattern
+
     value = regex.VERSION0
     for flag in flags:
-        value |= FLAGS[flag]
+        value |= getattr(regex, FLAGS[flag])
     return regex.compile(pattern, value)
 
 
 def fault(pattern: str, flags: Iterable[str]) -> str | None:
     """What is wrong with a pattern; None: nothing."""
+    import regex
+
     try:
         compiled(pattern, tuple(flags))
     except regex.error as error:
@@ -38,6 +43,8 @@ def fault(pattern: str, flags: Iterable[str]) -> str | None:
 
 def find_all(pattern: str, flags: tuple[str, ...], text: str, limit: int = 1_000_000) -> list[regex.Match[str]]:
     """All matches that do not overlap. Raises CannotJudge where the time limit is hit or the pattern is broken."""
+    import regex
+
     found: list[Any] = []
     try:
         for match in compiled(pattern, flags).finditer(text, timeout=TIMEOUT):

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from pydantic import Field
-from rapidfuzz import fuzz
 
 from hqd.gates import globs
 from hqd.gates.kind import CannotJudge, GateKind, Params, Piece, Verdict, View, listed, shorten, together
@@ -251,6 +250,8 @@ def _within(quote: str, source: str, ratio: float) -> bool:
 
 def _close(quote: str, source: str, ratio: float) -> bool:
     """Whether every part of the quote has a passage that is near enough, in any order."""
+    from rapidfuzz import fuzz  # here: only a quote that is not verbatim needs it
+
     parts = [_normal(part).strip(_EDGES) for part in _GAP.split(_normal_signs(_MARKS.sub("", quote)))]
     return all(
         len(part) <= LONGEST_FUZZY

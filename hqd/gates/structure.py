@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, field_validator
 
-from hqd.gates import parsing, schemas
+from hqd.gates import parsing
 from hqd.gates.kind import (
     CannotJudge,
     GateKind,
@@ -22,6 +22,9 @@ from hqd.gates.kind import (
 )
 from hqd.gates.kind import each as each_text
 from hqd.gates.markdown import plain, unfenced
+
+if TYPE_CHECKING:
+    from hqd.gates.schemas import Validator
 
 
 class Json(Params):
@@ -125,6 +128,8 @@ class JsonSchema(Params):
 
 
 def json_schema(params: JsonSchema, view: View) -> Verdict:
+    from hqd.gates import schemas  # here, and below: jsonschema takes 40 ms to import, and few gates need it
+
     validator = schemas.load(params.schema_, view.subject.sources)
     verdicts = []
     for piece in view.pieces:
@@ -140,7 +145,7 @@ def json_schema(params: JsonSchema, view: View) -> Verdict:
     return verdicts[0][1] if len(verdicts) == 1 else together(tuple(verdicts))
 
 
-def _fits(validator: schemas.Validator, piece: Piece, value: Any) -> Verdict:
+def _fits(validator: Validator, piece: Piece, value: Any) -> Verdict:
     faults = validator.faults(value)
     if not faults:
         return Verdict(True, "fits the schema")
@@ -159,7 +164,11 @@ class FrontMatter(Params):
 
 
 def front_matter(params: FrontMatter, view: View) -> Verdict:
-    validator = schemas.load(params.schema_, view.subject.sources) if params.schema_ is not None else None
+    validator = None
+    if params.schema_ is not None:
+        from hqd.gates import schemas
+
+        validator = schemas.load(params.schema_, view.subject.sources)
     verdicts = []
     for piece in view.pieces:
         try:
@@ -175,6 +184,8 @@ def front_matter(params: FrontMatter, view: View) -> Verdict:
 def _schema_faults(params: Any) -> tuple[str, ...]:
     if not isinstance(params.schema_, dict):
         return ()
+    from hqd.gates import schemas
+
     try:
         schemas.compile_schema(params.schema_)
     except CannotJudge as error:

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hqd.codec.document import read_document
 from hqd.codec.front_matter import write_front_matter
 from hqd.codec.task import read_task
-from hqd.codec.yaml_lines import BadYaml, read_full, read_simple, read_yaml
+from hqd.codec.yaml_full import read_full
+from hqd.codec.yaml_lines import BadYaml, read_simple, read_yaml
 from hqd.model.gate import GateSpec
 from hqd.model.problem import ProblemLevel
 from hqd.model.task import TaskDocument

@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import functools
 
-from jinja2 import Environment, TemplateSyntaxError
-
-_LEXER = Environment(autoescape=False)  # noqa: S701 - cuts an expression into words; nothing is rendered
 _OPEN, _CLOSE = ("(", "[", "{"), (")", "]", "}")
 _WEAKER = frozenset({"or", "if", "else", "not"})
 _COMPARISONS = frozenset({"==", "!=", "<", ">", "<=", ">=", "in", "is"})
@@ -28,8 +25,11 @@ def equalities(expression: str) -> tuple[tuple[str, str], ...]:
 
 
 def _words(expression: str) -> Words | None:
+    from jinja2 import Environment, TemplateSyntaxError  # here: an agent is made by commands that never ask it
+
+    lexer = Environment(autoescape=False)  # noqa: S701 - cuts an expression into words; nothing is rendered
     try:
-        tokens = list(_LEXER.lex("{{" + expression + "}}"))
+        tokens = list(lexer.lex("{{" + expression + "}}"))
     except TemplateSyntaxError:
         return None
     return [text for _, kind, text in tokens if kind not in ("whitespace", "variable_begin", "variable_end")]

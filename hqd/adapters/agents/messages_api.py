@@ -2,12 +2,12 @@
 
 All requests of a process share one event loop on one thread, and one client for each server and key: a hundred
 attempts in flight cost a hundred small coroutines. The official SDK is imported at the first request, on the caller's
-thread, since that takes seconds. Its own retries are off; hqd retries where it is seen and counted.
+thread, since that takes seconds; asyncio where it is used, since commands that only look make an agent too. Its own
+retries are off; hqd retries where it is seen and counted.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import threading
 import time
@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any
 from hqd.model.record import Usage
 
 if TYPE_CHECKING:
+    import asyncio
+
     from anthropic import AsyncAnthropic
 
 CONNECT = 15.0  # seconds
@@ -82,6 +84,8 @@ class MessagesApi:
         `halted` is asked several times a second whether the request shall be given up, and for what; `deadline` is
         one such reason. Never raises for what the server does: that is `Turn.error`.
         """
+        import asyncio
+
         client = self._client(*server)
         turn = Turn()
         done = threading.Event()
@@ -96,6 +100,8 @@ class MessagesApi:
 
     def count(self, server: tuple[str, str], request: Mapping[str, Any], seconds: float) -> int | BaseException:
         """Input tokens of a request as the server counts them, or what kept it from counting."""
+        import asyncio
+
         client = self._client(*server)
         counted = asyncio.run_coroutine_threadsafe(_count_tokens(client, request, seconds), self._running_loop())
         try:
@@ -112,6 +118,8 @@ class MessagesApi:
             self._clients.clear()
         if loop is None or thread is None:
             return
+        import asyncio
+
         for client in clients:
             with contextlib.suppress(Exception):  # a connection that does not close well is gone all the same
                 asyncio.run_coroutine_threadsafe(client.close(), loop).result(2.0)
@@ -119,6 +127,8 @@ class MessagesApi:
         thread.join(5.0)
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
+        import asyncio
+
         with self._lock:
             if self._loop is None:
                 self._loop = asyncio.new_event_loop()
@@ -144,6 +154,8 @@ async def _count_tokens(client: AsyncAnthropic, request: Mapping[str, Any], seco
 
 
 def _serve(loop: asyncio.AbstractEventLoop) -> None:
+    import asyncio
+
     asyncio.set_event_loop(loop)
     try:
         loop.run_forever()
@@ -168,9 +180,7 @@ def _stream(
             turn.content = [block.model_dump(mode="json", exclude_none=True) for block in message.content]
             if turn.stop_reason is None:
                 turn.error = ConnectionError("the answer broke off without a stop reason")
-        except asyncio.CancelledError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever ends a request is for the caller to judge
+        except Exception as error:  # noqa: BLE001 - whatever ends a request is for the caller; a cancel is no Exception
             turn.error = error
         finally:
             done.set()

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from functools import lru_cache
 
-from rapidfuzz.distance import Indel
-
 NEARLY = 0.95
 LONGEST = 20_000
 """Characters that are compared; two longer texts that begin so much alike are the same document for a reader."""
@@ -25,7 +23,11 @@ def nearly_same(one: str, other: str) -> bool:
     if short < _SHORTEST or short < long * (2 * NEARLY - 1):
         return False
     left, right = left[:LONGEST], right[:LONGEST]
-    return _may_be(left, right) and Indel.normalized_similarity(left, right, score_cutoff=NEARLY) >= NEARLY
+    if not _may_be(left, right):
+        return False
+    from rapidfuzz.distance import Indel  # here: hardly two documents are so alike that they have to be measured
+
+    return Indel.normalized_similarity(left, right, score_cutoff=NEARLY) >= NEARLY
 
 
 @lru_cache(maxsize=2048)
