@@ -15,7 +15,7 @@ from hqd.core.calibration import OBSERVED, Observed, Sent, observe
 from hqd.core.experiment import Comparison, Group, Result, key, result
 from hqd.core.past_context import PriceOf, manifest_of, sent, units
 from hqd.errors import EXIT_OK, Usage
-from hqd.model.corpus import Past
+from hqd.model.corpus import Attempt, Past
 from hqd.model.playbook import Experiment, Playbook
 from hqd.ports import Tree
 
@@ -39,7 +39,7 @@ def facts(seen: View, place: str | None) -> dict[str, Any]:
     archive = archive_of(seen)
     with terminal.spinner("reading history"):
         past = archive.past(seen.tree.commit)
-        manifests = dict(read_manifests(past, seen.tree, archive.texts))
+        manifests = dict(read_manifests(past.attempts(), seen.tree, archive.texts))
     attempts = list(sent(past, manifests, _prices(seen)))
     wanted = _wanted(place, attempts, seen)
     observed = {at: found for at, found in observe(attempts).items() if _within(at, wanted)}
@@ -56,10 +56,10 @@ def facts(seen: View, place: str | None) -> dict[str, Any]:
     }
 
 
-def read_manifests(past: Past, tree: Tree, texts: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(path, manifest) of every past attempt; those that are gone or cannot be read are left out."""
+def read_manifests(attempts: Iterable[Attempt], tree: Tree, texts: Any) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(path, manifest) of past attempts; those that are gone or cannot be read are left out."""
     paths: dict[str, list[str]] = {}
-    for each in past.attempts():
+    for each in attempts:
         path = manifest_of(each)
         entry = tree.entry(path) if path is not None else None
         if path is not None and entry is not None:

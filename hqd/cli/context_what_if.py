@@ -1,7 +1,8 @@
 """`hqd context --what-if REV`: what other rules would have sent to all past attempts, without any model.
 
-Each past attempt is gathered again at its own snapshot under the other rules, and compared with its manifest. Where
-the rules of a commit do not know the playbook or step any more, the attempt is passed over and counted.
+Each past attempt is gathered again at its own snapshot under the other rules, and compared with its manifest: the
+newest MOST_TRIED of them, unless more are asked for. Where the rules of a commit do not know the playbook or step any
+more, the attempt is passed over and counted.
 """
 
 from __future__ import annotations
@@ -21,13 +22,18 @@ from hqd.cli.reading import View, view
 from hqd.core.context.tokens import ESTIMATE
 from hqd.core.past_context import manifest_of
 from hqd.daemon.context.rebuild import CannotRebuild, again
-from hqd.daemon.gather import MissingContext
+from hqd.daemon.gather import Means, MissingContext
 from hqd.daemon.rulebook import pin_of
 from hqd.errors import EXIT_OK, ExpressionFault, Misconfigured
 from hqd.model.board import Rules
 from hqd.model.corpus import Attempt, Past
+from hqd.ports import Tree
 
 MOST_SHOWN = 40
+MOST_TRIED = 5_000
+"""Attempts that are gathered again unless `--last` asks for more; a thousand take about seven seconds."""
+
+_AT_ONCE = 50
 WORKING_TREE = "."
 
 
@@ -77,13 +83,16 @@ def _rules(call: Call, seen: View, revision: str) -> Rules:
 
 def facts(seen: View, call: Call, rules: Rules, revision: str, last: int | None) -> dict[str, Any]:
     """As --json has it."""
-    archive = archive_of(seen)
-    with terminal.spinner("reading history"):
+    archive, found = archive_of(seen), Changes()
+    means = context_means(call.root(), seen.history)
+    with terminal.spinner("reading history") as say:
         past = archive.past(seen.tree.commit)
-        manifests = dict(read_manifests(past, seen.tree, archive.texts))
-        attempts = [each for each in past.attempts() if manifest_of(each) in manifests]
-        chosen = attempts[-last:] if last is not None else attempts
-        found = _tried(seen, call, rules, chosen, manifests, _work(past))
+        attempts = [each for each in past.attempts() if _has_manifest(each, seen.tree)]
+        chosen, work = attempts[-(last or MOST_TRIED) :], _work(past)
+        for start in range(0, len(chosen), _AT_ONCE):
+            say(f"gathering again: {start} of {len(chosen)} attempts")
+            some = chosen[start : start + _AT_ONCE]
+            _try(found, means, rules, some, dict(read_manifests(some, seen.tree, archive.texts)), work)
     return {
         "revision": revision,
         "attempts": found.attempts,
@@ -115,17 +124,25 @@ def _work(past: Past) -> dict[str, list[tuple[int, frozenset[str]]]]:
     return found
 
 
-def _tried(
-    seen: View,
-    call: Call,
+def _has_manifest(attempt: Attempt, tree: Tree) -> bool:
+    path = manifest_of(attempt)
+    return path is not None and tree.entry(path) is not None
+
+
+def _try(
+    found: Changes,
+    means: Means,
     rules: Rules,
     attempts: Sequence[Attempt],
     manifests: Mapping[str, Mapping[str, Any]],
     work: Mapping[str, Sequence[tuple[int, frozenset[str]]]],
-) -> Changes:
-    means, found = context_means(call.root(), seen.history), Changes()
+) -> None:
+    """Gathers attempts again, and adds to `found` what comes of it."""
     for each in attempts:
-        manifest = manifests[manifest_of(each) or ""]
+        manifest = manifests.get(manifest_of(each) or "")
+        if manifest is None:
+            found.passed_over["its manifest cannot be read"] += 1
+            continue
         try:
             made = again(means, manifest, rules)
             was = manifest if manifest["counter"] == ESTIMATE else again(means, manifest, None).manifest
@@ -142,7 +159,6 @@ def _tried(
         for order, files in work.get(each.end.task, ()):
             for source in (then - now) & files if order > each.end.order else ():
                 found.touched.setdefault(source, set()).add(each.end.task)
-    return found
 
 
 def _kept(manifest: Mapping[str, Any]) -> Iterator[str]:
@@ -168,6 +184,9 @@ def _print(told: dict[str, Any]) -> None:
     rows = [["dropped", str(each["attempts"]), each["source"], _touched(each)] for each in told["dropped"][:MOST_SHOWN]]
     rows += [["added", str(each["attempts"]), each["source"], ""] for each in told["added"][:MOST_SHOWN]]
     terminal.rows(("", "ATTEMPTS", "SOURCE", "ACCEPTED WORK LATER CHANGED IT"), rows)
+    tried = told["attempts"] + sum(told["passed_over"].values())
+    if tried < told["of"]:
+        terminal.say(f"the newest {tried} of {told['of']} attempts; --last {told['of']} tries all")
     for why, number in told["passed_over"].items():
         terminal.say(f"{number} attempts passed over: {why}")
 

@@ -9,7 +9,7 @@ import json
 import shutil
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
@@ -109,24 +109,24 @@ def cut(text: str, limit: int) -> str:
 
 
 @contextmanager
-def spinner(text: str) -> Iterator[None]:
-    """Shows on a terminal that something is waited for; nothing elsewhere."""
+def spinner(text: str) -> Iterator[Callable[[str], None]]:
+    """Shows on a terminal what is waited for; nothing elsewhere. What is yielded takes other words for it."""
     if not sys.stderr.isatty():
-        yield
+        yield lambda words: None
         return
-    done = threading.Event()
+    done, shown = threading.Event(), [text]
 
     def turn() -> None:
         place = 0
         while not done.wait(0.12):
-            sys.stderr.write(f"\r{'⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏'[place % 10]} {one_line(text)} ")
+            sys.stderr.write(f"\r{'⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏'[place % 10]} {one_line(shown[0])} \x1b[K")
             sys.stderr.flush()
             place += 1
 
     thread = threading.Thread(target=turn, daemon=True)
     thread.start()
     try:
-        yield
+        yield lambda words: shown.__setitem__(0, words)
     finally:
         done.set()
         thread.join()

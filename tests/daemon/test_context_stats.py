@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from hqd.check import check_reader
+from hqd.cli import context_what_if
 from hqd.cli.call import Call
 from hqd.cli.context import Wish, asked
 from hqd.cli.edits import FolderReader
@@ -94,7 +95,7 @@ def test_arms_are_recorded_and_observed_and_a_verdict_comes_at_the_end_only(
 
 
 def test_other_rules_are_tried_over_all_past_attempts_without_any_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What would have been dropped and added, what it saves, and whether accepted work then changed a dropped file."""
     letters = LETTERS.replace(EXPERIMENT, 'land = "auto"\n').replace(
@@ -119,6 +120,11 @@ def test_other_rules_are_tried_over_all_past_attempts_without_any_model(
     assert "-style-" in touched
     assert found["saved"] == found["tokens"] - found["tokens_then"]
     assert told(hq, capsys, what_if=".", last=2)["attempts"] == 2
+    monkeypatch.setattr(context_what_if, "MOST_TRIED", 3)
+    bounded = told(hq, capsys, what_if=".")
+    assert (bounded["attempts"], bounded["of"]) == (3, before)
+    assert asked(Call(hq.env, hq.root), (), Wish(what_if=".")) == 0
+    assert f"the newest 3 of {before} attempts; --last {before} tries all" in capsys.readouterr().out
 
 
 def test_check_refuses_an_experiment_on_what_is_required(tmp_path: Path) -> None:

@@ -101,7 +101,9 @@ def context(
         str | None,
         typer.Option("--what-if", metavar="REV", help="Other rules over all past attempts; . is the working tree."),
     ] = None,
-    last: Annotated[int | None, typer.Option("--last", min=1, help="With --what-if: only so many attempts.")] = None,
+    last: Annotated[
+        int | None, typer.Option("--last", metavar="N", min=1, help="With --what-if: so many attempts, the newest.")
+    ] = None,
     attempt: Annotated[
         int | None, typer.Option("--attempt", metavar="N", min=1, help="A past attempt at the step: what it was sent.")
     ] = None,
