@@ -161,10 +161,11 @@ class _Story:
             act = _ACTS.get(event.event)
             if act is not None:
                 act(self, event)
-        ended = bool(events) and events[-1].event in ("done", "dropped")
-        for output in self.current.values():
-            if output.verdict.source == "open" and ended:
-                output.say(Label.UNKNOWN, "unreviewed", "no person had it before them", events[-1])
+        if events and events[-1].event in ("done", "dropped"):
+            for output in self.outputs:
+                if output.verdict.source == "open":
+                    why = "no person said a word of it" if output.shown else "no person had it before them"
+                    output.say(Label.UNKNOWN, "unreviewed", why, events[-1])
         return self.outputs
 
     def finished(self, event: PastEvent) -> None:

@@ -180,6 +180,16 @@ def test_an_edit_has_a_size_and_the_version_that_the_person_took() -> None:
     assert (verdict.size, verdict.became) == (3, "mended")
 
 
+def test_what_lies_before_landed_work_is_unreviewed_once_its_task_has_ended() -> None:
+    line = Line()
+    line.wrote("facts", "research", files=())
+    reviewed(line)
+    line.landed("ours")
+    assert labelled(line)["facts"].verdict.source == "open"
+    line.event("done", to="done")
+    assert [labelled(line)[blob].verdict.source for blob in ("facts", "ours")] == ["unreviewed", "approved"]
+
+
 def test_outputs_before_the_delivered_one_stay_unknown_unless_the_words_name_their_step() -> None:
     line = Line()
     line.wrote("facts", "research", files=())
