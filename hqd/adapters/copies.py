@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hqd.adapters.mirror import Mirror, Mirrors
 from hqd.adapters.repository import GitRepository
 from hqd.adapters.working_copy import WORK_REFS, Home, WorkingCopy
 from hqd.codec import layout
-from hqd.errors import Expected, SetupFailed
+from hqd.errors import Expected, SetupFailed, joined
 
 _SLOTS = 4096
 _SETUP_SECONDS = 1800.0
@@ -55,8 +56,10 @@ class PooledCopies:
         self._max_bytes = max_bytes
 
     @contextlib.contextmanager
-    def borrow(self, task: str, repo: str | None, base: str) -> Iterator[WorkingCopy]:
-        """A clean copy at commit `base`, set up; nobody else has its slot. Raises Expected."""
+    def borrow(
+        self, task: str, repo: str | None, base: str, stop: threading.Event | None = None
+    ) -> Iterator[WorkingCopy]:
+        """A clean copy at commit `base`, set up; nobody else has its slot. `stop` ends a set-up. Raises Expected."""
         mirror = self._mirror(repo)
         home = self._home(mirror)
         with self._slot() as slot:
@@ -69,7 +72,7 @@ class PooledCopies:
                 raise trouble(failed.stderr) or Expected(f"no working copy of {base}: {failed.message}") from failed
             except OSError as error:
                 raise trouble(str(error)) or Expected(f"no working copy of {base}: {error}") from error
-            self._set_up(repo, copy)
+            self._set_up(repo, copy, stop)
             yield copy
 
     def forget(self, task: str) -> None:
@@ -118,19 +121,19 @@ class PooledCopies:
             mirror.fetch()
         return home.git.read(*asked).text
 
-    def _set_up(self, repo: str | None, copy: WorkingCopy) -> None:
+    def _set_up(self, repo: str | None, copy: WorkingCopy, stop: threading.Event | None) -> None:
         argv = self._mirrors.setup(repo) if repo is not None and self._mirrors is not None else ()
         if repo is None or not argv:
             return
         command = f"setup of {repo} failed: {' '.join(argv)}"
         try:
-            result = process.run(argv, env=passing(self._env), cwd=copy.path, timeout=_SETUP_SECONDS)
+            result = process.run(argv, env=passing(self._env), cwd=copy.path, timeout=_SETUP_SECONDS, stop=stop)
         except Expected as fault:
             raise SetupFailed(repo, f"{command}: {fault.message}") from fault
         if not result.ok:
             said = result.stderr.decode("utf-8", "replace").strip()[-600:]
             cause = f"not done after {_SETUP_SECONDS:g} s" if result.timed_out else f"exit code {result.exit}"
-            raise SetupFailed(repo, f"{command}: {cause}: {said}")
+            raise SetupFailed(repo, joined(f"{command}: {'stopped' if result.stopped else cause}", said, ": "))
         copy.disregard()
 
 

@@ -48,13 +48,15 @@ def run(job: Job, shop: Workshop, stop: threading.Event, progress: Progress) -> 
     except gather.MissingContext as fault:
         return report(found, shop, Outcome.FAILED, Failure.CONTEXT, fault.message)
     except SetupFailed as fault:
-        return _not_set_up(found, shop, fault)
+        return _not_set_up(found, shop, fault, stop)
     except Expected as fault:
         return report(found, shop, Outcome.FAILED, Failure.TRANSIENT, fault.message)
 
 
-def _not_set_up(found: Made, shop: Workshop, fault: SetupFailed) -> Report:
+def _not_set_up(found: Made, shop: Workshop, fault: SetupFailed, stop: threading.Event) -> Report:
     """On main as it is, the repository's own trouble, which holds it; on top of the task's work, that work's."""
+    if stop.is_set():
+        return report(found, shop, Outcome.INTERRUPTED, Failure.INTERRUPTED, "stopped in the middle of the set-up")
     if found.job.task.cursor.head is None:
         return report(found, shop, Outcome.REFUSED, Failure.SETUP, fault.message)
     return report(found, shop, Outcome.FAILED, Failure.AGENT_ERROR, fault.message)
@@ -71,7 +73,7 @@ def _gates_only(found: Made, shop: Workshop, stop: threading.Event, progress: Pr
         if "command" in repr([spec.kind for spec in specs]) or any("command" in repr(spec.params) for spec in specs):
             progress("copy")
             head = job.task.cursor.head or job.main
-            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.repo, head))
+            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.repo, head, stop))
         progress("gates")
         found.gates = shop.gates(job.rules).run(specs, _subject(found, shop, copy, stop))
     if stop.is_set():
@@ -95,7 +97,7 @@ def _agent(found: Made, shop: Workshop, stop: threading.Event, progress: Progres
         copy = None
         if job.files:
             progress("copy")
-            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.repo, job.tip))
+            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.repo, job.tip, stop))
             _lay_patch(job, copy, own)
         progress("agent")
         found.answer = _ask(found, shop, copy, schema, stop, progress)
@@ -120,7 +122,7 @@ def _program(found: Made, shop: Workshop, stop: threading.Event, progress: Progr
         return _judge(found, shop, stop)
     schema = gather.schema(job, PinnedFiles(shop.history, job.rules.pin))
     progress("copy")
-    with shop.copies.borrow(job.task.id, job.repo, job.main) as copy:
+    with shop.copies.borrow(job.task.id, job.repo, job.main, stop) as copy:
         progress("program")
         found.answer = answer = program.act(job, shop, copy.path, _known(found), stop)
         found.text = answer.text

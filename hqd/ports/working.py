@@ -39,8 +39,10 @@ class Copy(Protocol):
 class Copies(Protocol):
     """The pool of working copies outside the HQ."""
 
-    def borrow(self, task: str, repo: str | None, base: str) -> AbstractContextManager[Copy]:
-        """A clean copy at commit `base`. Raises Expected (setup failed, no space)."""
+    def borrow(
+        self, task: str, repo: str | None, base: str, stop: threading.Event | None = None
+    ) -> AbstractContextManager[Copy]:
+        """A clean copy at commit `base`. Raises Expected (no space) and SetupFailed, soon after `stop` is set too."""
 
     def forget(self, task: str) -> None:
         """The task has ended: what only served to bring its attempts home may go."""

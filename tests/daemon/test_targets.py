@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hqd.model.failure import ParkReason
+from hqd.model.failure import Failure, ParkReason
 from tests.daemon.headquarters import only, settle
 from tests.daemon.target_repository import FIX, GREEN, MEND, PYTHON, RED, TASK, TESTS, shop
 
@@ -146,6 +146,26 @@ def test_a_setup_that_fails_holds_the_repository_and_names_the_command(tmp_path:
         flag.touch()
         assert hq.ask(loop, "resume", name="repo-site").ok
         settle(loop, lambda: len(hq.folder("review")) == 2, seconds=40)
+
+
+def test_a_setup_that_hangs_ends_with_its_task_and_with_hqd(tmp_path: Path) -> None:
+    """Neither a drop nor a stop waits for it; stopped with hqd it is no failure of the repository's."""
+    began = tmp_path / "began"
+    code = f"import pathlib, time; pathlib.Path({str(began)!r}).touch(); time.sleep(600)"
+    hq, _ = shop(tmp_path, more=f'setup = ["{PYTHON}", "-c", "{code}"]\n')
+    hq.drop("mend.md", TASK)
+    with hq.daemon() as loop:
+        settle(loop, began.exists)
+        assert hq.ask(loop, "drop", only(loop).id).ok
+        settle(loop, lambda: not loop.runner.running, seconds=10)
+        began.unlink()
+        hq.drop("again.md", TASK)
+        settle(loop, began.exists)
+        loop.stopping = True
+        loop.runner.stop_all()
+        settle(loop, lambda: not loop.runner.running, seconds=10)
+        assert only(loop).cursor.failure is Failure.INTERRUPTED
+        assert loop.live.holds == {}
 
 
 def test_agents_work_at_once_each_in_its_own_copy_and_groups_bound_them(tmp_path: Path) -> None:
