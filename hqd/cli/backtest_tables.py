@@ -92,6 +92,7 @@ def _figures(figures: Figures) -> dict[str, Any]:
         "left_out": {name: getattr(figures.counts, name) for name in ("evidence", "errors", "elsewhere")},
         "precision_strict": figures.precision.facts(),
         "precision_lenient": figures.lenient.facts(),
+        "precision_interval": figures.precision.facts(),
         "recall_interval": figures.recall.facts() if figures.recall is not None else UNMEASURABLE,
         "fpr_interval": figures.fpr.facts() if figures.fpr is not None else UNMEASURABLE,
         "fpr_strict": figures.strict_fpr.facts(),
@@ -192,6 +193,7 @@ def _rows(found: Backtest) -> list[list[str]]:
         ["caught of the rejected", f"{figures.caught} {AMONG}"],
         ["F0.5", f"{figures.f05:.3f}" if figures.f05 is not None else "none yet"],
         ["lift", lift],
+        ["support", f"{counts.support} clusters in which it fires"],
         ["alarms", alarms],
         ["beyond other gates", f"{found.marginal} of {counts.tp} true positives"],
     ]  # fmt: skip

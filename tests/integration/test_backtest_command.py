@@ -44,6 +44,8 @@ def test_the_json_has_the_promised_shape_and_the_true_numbers(made: Made, hqd: A
     assert found["recall"] is None
     assert found["recall_interval"] == "not measurable"
     assert found["precision_strict"].keys() == SHARE
+    assert found["precision_interval"] == found["precision_strict"]
+    assert found["support"] == found["counts"]["tp"] + found["counts"]["fp"] + found["counts"]["other"]
     assert found["tip"] == git(made.root, "rev-parse", "main")
     flagged = {(row["task"], int(Path(row["path"]).name[:3])) for row in found["flagged"]}
     assert flagged == flags(made, "todo")
