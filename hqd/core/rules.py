@@ -11,18 +11,18 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from hqd.core.autonomy_rules import check_autonomy
+from hqd.core.context_rules import context_faults
 from hqd.core.dead_routes import holds_always, never
 from hqd.core.experiment_rules import check_experiment
 from hqd.core.expression_rules import playbook_expressions, settings_expressions
 from hqd.core.forge_check_rules import check_forge_checks
 from hqd.core.forge_rules import forge_faults, webhook_faults
-from hqd.core.globs import leaves
 from hqd.core.recovery import UNMOVED
 from hqd.core.repository_rules import repo_faults, repository_faults
 from hqd.core.schedule import parse, zone_of
 from hqd.core.typed import check_schema, schema_of
 from hqd.model.gate import GateSpec
-from hqd.model.playbook import RESERVED_TARGETS, ContextRule, GateUse, Playbook, Review, Route, Rung, Step, StepKind
+from hqd.model.playbook import RESERVED_TARGETS, GateUse, Playbook, Review, Route, Rung, Step, StepKind
 from hqd.model.problem import Place, Problem, ProblemLevel
 from hqd.model.settings import Settings
 from hqd.model.spelling import meant
@@ -87,8 +87,7 @@ def _settings(rules: Rules) -> Iterator[Problem]:
 
 def _beside(settings: Settings, path: str) -> Iterator[Problem]:
     """What stands beside agents, gates and budgets."""
-    for index, rule in enumerate(settings.context):
-        yield from _context_rule(rule, ("context", index), path)
+    yield from context_faults(settings.context, (), path, None, None)
     yield from forge_faults(settings.forge, path)
     yield from webhook_faults(settings, path)
     drafter = settings.lessons.drafter
@@ -116,7 +115,7 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
             message = "has no effect: this class is not the agent's to mend, its way is always the same"
             remedy = "remove it; docs/operations.md has the classes and their ways"
             yield Problem(path, 0, "", message, remedy, ProblemLevel.WARNING, ("on", failure))
-    yield from _context(playbook.context, (), path, playbook, None)
+    yield from context_faults(playbook.context, (), path, playbook, None)
     for index, step in enumerate(playbook.steps):
         yield from _step(rules, path, playbook, step, ("steps", index))
     yield from _landing(path, playbook)
@@ -145,7 +144,7 @@ def _step(rules: Rules, path: str, playbook: Playbook, step: Step, place: Place)
     if step.on_fail is not None:
         yield from _ladder(step.on_fail, (*place, "on_fail"), path, rules.settings, playbook, step)
     yield from _routes(path, playbook, step, place)
-    yield from _context(step.context, place, path, playbook, step)
+    yield from context_faults(step.context, place, path, playbook, step)
     if step.review is not None:
         yield from _review(path, playbook, step, step.review, place)
     if step.spawn is not None and isinstance(step.spawn.need, int) and not 1 <= step.spawn.need <= step.spawn.max:
@@ -323,37 +322,3 @@ def _route_rung(
     if target not in agents:
         message = f"{target} is no agent step{' before this one' if step is not None else ''}"
         yield Problem(path, 0, "", message, meant(target, agents), place=place)
-
-
-def _context(
-    context: Sequence[ContextRule], place: Place, path: str, playbook: Playbook, step: Step | None
-) -> Iterator[Problem]:
-    before = [other.name for other in playbook.steps]
-    if step is not None:
-        before = before[: playbook.position(step.name)]
-    for index, rule in enumerate(context):
-        at = (*place, "context", index)
-        for number, name in enumerate(rule.outputs):
-            if name not in before:
-                message = f"{name} is no step{' before this one' if step is not None else ''}"
-                yield Problem(path, 0, "", message, meant(name, before), place=(*at, "outputs", number))
-        yield from _context_rule(rule, at, path)
-
-
-_SOURCES = ("include", "outputs", "children", "decisions", "similar", "lessons")
-
-
-def _context_rule(rule: ContextRule, at: Place, path: str) -> Iterator[Problem]:
-    """What can be known of a rule by itself: its globs, and that it is about one thing."""
-    for key in ("include", "exclude"):
-        for number, pattern in enumerate(getattr(rule, key)):
-            if leaves(pattern):
-                message = f"{pattern} leaves the repository"
-                yield Problem(path, 0, "", message, "name a path inside it", place=(*at, key, number))
-    kinds = [key for key in _SOURCES if getattr(rule, key)]
-    if len(kinds) > 1:
-        message = f"is about {' and '.join(kinds)} at once"
-        yield Problem(path, 0, "", message, "make a rule of each", ProblemLevel.WARNING, at)
-    elif not kinds and not rule.exclude and not rule.quarantine:
-        remedy = f"give it one of {', '.join(_SOURCES)}"
-        yield Problem(path, 0, "", "names no source", remedy, ProblemLevel.WARNING, at)

@@ -240,6 +240,20 @@ def test_a_good_configuration_has_no_problems() -> None:
             "5: steps.write.context[0].include[0]: ../secrets leaves the repository; name a path inside it",
         ),
         (
+            AGENT + 'context = [{ include = ["notes/[z-a].md"] }]\n',
+            "5: steps.write.context[0].include[0]: warning: notes/[z-a].md is no glob: bad character range z-a; "
+            "it names nothing until mended",
+        ),
+        (
+            AGENT + 'context = [{ children = ["write"] }]\n',
+            "5: steps.write.context[0].children[0]: write is no step with `spawn` before this one; there are none",
+        ),
+        (
+            AGENT + "context = [{ lessons = false }, { priority = 2 }]\n",
+            "5: steps.write.context[1]: warning: names no source; give it one of include, outputs, children, decisions, "
+            "similar, lessons",
+        ),
+        (
             "on = { timeout = [{ agent = 'x' }] }\n" + AGENT,
             "2: on.timeout[0].agent: there is no agent x; known: strong, writer",
         ),
