@@ -20,15 +20,15 @@ class LocalForge:
         self._target = target
 
     def open(self, wanted: Opening) -> ReviewState:
-        """The review of the task's accepted tip; commits that a person put on the branch are under review too."""
+        """The review of the task's accepted tip. Raises BranchMoved where a person has put the branch elsewhere."""
         task = wanted.task
         base = task.cursor.base or wanted.snapshot
         head = task.cursor.head or base
         if head != base:
-            try:
-                self._branches.point(task.id, head, expected=self._branches.tip(task.id))
-            except BranchMoved:
-                head = self._branches.tip(task.id) or head
+            tip = self._branches.tip(task.id)
+            if tip not in (None, head, wanted.theirs, self._branches.kept(task.id)):
+                raise BranchMoved(task.id, head, tip)
+            self._branches.point(task.id, head, expected=tip)
             self._show(task.id, head)
         return ReviewState(step=wanted.step.name, branch=branch(task.id), head=head, base=base, opened=wanted.now)
 

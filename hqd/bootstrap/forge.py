@@ -31,7 +31,7 @@ class Forges:
         self._forges: dict[object, Forge] = {}
         self._lock = threading.RLock()
 
-    def here(self, origin: Remote | None, branches: Branches, descends: Callable[[str, str], bool]) -> Forge:
+    def here(self, origin: Remote | None, branches: Branches) -> Forge:
         """The HQ's own; its branches go to `origin`."""
         settings = self._settings()
         if settings.forge.kind == "local":
@@ -41,17 +41,15 @@ class Forges:
         if origin is None:
             remedy = f"git remote add origin {clone_url(settings.forge) or 'URL'}, and start hqd again"
             return NoForge(branches, Misconfigured("the HQ has no remote `origin` to push branches to", remedy=remedy))
-        return self._made(settings.forge.repo, origin, settings.hq.branch, branches, descends)
+        return self._made(settings.forge.repo, origin, settings.hq.branch, branches)
 
-    def of(
-        self, repository: Repository, target: Target, branches: Branches, descends: Callable[[str, str], bool]
-    ) -> Forge:
+    def of(self, repository: Repository, target: Target, branches: Branches) -> Forge:
         """A target repository's; local where it is on no forge, or on another one than `[forge]` names."""
         settings = self._settings().forge
         name = repository.forge_repo or repository_at(repository.url, host_of(settings))
         if settings.kind == "local" or name is None:
             return LocalForge(branches, target)
-        return self._made(name, target, repository.branch, branches, descends)
+        return self._made(name, target, repository.branch, branches)
 
     def server(self, settings: ForgeSettings, repo: str) -> tuple[RemoteForge, Token]:
         """The client of one repository, and its token. Raises Misconfigured."""
@@ -90,9 +88,7 @@ class Forges:
                 if end is not None:
                     end()
 
-    def _made(
-        self, repo: str, remote: Remote, base: str, branches: Branches, descends: Callable[[str, str], bool]
-    ) -> Forge:
+    def _made(self, repo: str, remote: Remote, base: str, branches: Branches) -> Forge:
         settings = self._settings().forge
         key = (settings, repo, remote.url, base)
         made = self._forges.get(key)
@@ -101,7 +97,7 @@ class Forges:
                 server, _token = self.server(settings, repo)
             except (Misconfigured, ForgeRefused) as fault:
                 return NoForge(branches, fault)
-            made = self._forges.setdefault(key, ServerForge(server, remote, branches, base, descends))
+            made = self._forges.setdefault(key, ServerForge(server, remote, branches, base))
         return made
 
     def _credentials(self, settings: ForgeSettings, repo: str) -> tuple[Token, dict[str, Any]]:

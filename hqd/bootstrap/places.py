@@ -51,10 +51,10 @@ def places_of(hq: Hq, mirrors: Mirrors, forges: Forges, origin: Remote | None) -
 
     def place(repo: str | None) -> Place:
         if repo is None:
-            forge = forges.here(origin, hq.branches, hq.history.descends)
+            forge = forges.here(origin, hq.branches)
             return Place(None, hq.branches, forge, hq.branches.updates)
         mirror = mirrors.get(repo)
-        forge = forges.of(mirror.settings, mirror, mirror.branches, mirror.descends)
+        forge = forges.of(mirror.settings, mirror, mirror.branches)
         return Place(repo, mirror.branches, forge, mirror.branches.updates, mirror)
 
     return place

@@ -330,7 +330,7 @@ def _feedback(cursor: Cursor, event: Event) -> Cursor:
         return audit.judged(cursor, event)
     review = review_state.heard(cursor.review, event)
     if event.to in (State.REVIEW, State.BLOCKED):
-        return _with(cursor, review=review, head=event.review.head if event.review else cursor.head)
+        return _with(cursor, review=review, **review_state.followed(cursor, event))
     if event.outcome is Outcome.PASSED:
         return _with(_moved(cursor), phase=Phase.PASSED, review=review_state.kept(review))
     return _with(

@@ -81,6 +81,9 @@ MAIN_TRIES = 3
 MAIN = "main"
 """Source of findings that say how main has moved against the work."""
 
+PEOPLE = "people"
+"""Source of findings that say what people have pushed beside the work."""
+
 SAME_FINGERPRINT = 3
 """So many times the same step, output and failing gates: no progress, whatever `success` says."""
 
@@ -102,7 +105,7 @@ def after_failure(task: Task, rules: Rules, playbook: Playbook, step: Step) -> M
     failure = cursor.failure or Failure.AGENT_ERROR
     default = DEFAULTS[failure]
     if not overridden(playbook, failure):
-        if failure is Failure.CONFLICT and cursor.findings and cursor.findings[0].source == MAIN:
+        if failure is Failure.CONFLICT and cursor.findings and cursor.findings[0].source in (MAIN, PEOPLE):
             place, named = playbook.position(step.name), step.review.on_changes if step.review is not None else None
             return to_mender(cursor, playbook, place, named, f"{step.name}#main", cursor.missing or default.tell)
         if default.path is Path.HUMAN:
@@ -245,7 +248,7 @@ def to_mender(cursor: Cursor, playbook: Playbook, place: int, named: str | None,
     agents = [each.name for each in playbook.steps[:place] if each.kind is StepKind.AGENT]
     target = named if named in agents else agents[-1] if agents else None
     if target is None or cursor.routes.get(key, 0) >= MAIN_TRIES:
-        return Park(ParkReason.CONFLICT, f"it does not go together with main: {_line(said)}")
+        return Park(ParkReason.CONFLICT, f"it does not go together: {_line(said)}")
     return go_back(cursor, playbook, target, key, cursor.findings)
 
 

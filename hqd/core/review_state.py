@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from hqd.model.failure import ParkReason
 from hqd.model.record import Cursor, Event, ReviewState, Via, Work
 
 NO_WORK: dict[str, Any] = {"review": None, "repo": None, "base": None, "head": None, "merge": None}
@@ -62,6 +63,21 @@ def merged(work: Work | None) -> dict[str, Any]:
     merge = {"merge": work.merge} if work.merge is not None else {}
     head = {"head": work.head, "base": work.base} if work.head is not None else {}
     return {**merge, **head}
+
+
+def followed(cursor: Cursor, event: Event) -> dict[str, Any]:
+    """After news of the branch: people's commits are the work now, and what was to be merged with the old is not."""
+    before = cursor.review.head if cursor.review is not None else None
+    if event.review is None or event.review.head == before:
+        return {}
+    return {"head": event.review.head, "merge": None}
+
+
+def is_ahead(cursor: Cursor) -> bool:
+    """Whether work was made that is not up for review yet, and that nothing has come in conflict with."""
+    review = cursor.review
+    unseen = review is not None and cursor.head not in (None, review.head)
+    return unseen and cursor.merge is None and cursor.reason is not ParkReason.CONFLICT
 
 
 def kept(state: ReviewState | None) -> ReviewState | None:

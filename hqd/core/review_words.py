@@ -56,6 +56,8 @@ class Terms:
     """What the playbook and the settings say of this review. `to`: the step that changes go to; `base`: main's name.
 
     `again`: the review step has gates, which new commits must pass. `landed`: main here has the forge's landing commit.
+    `ahead`: there is newer work, which will be brought together with what people push when the review is opened again;
+    `onto`: of these commits hqd knows, and could not bring the work together with them.
     """
 
     land: str
@@ -68,6 +70,8 @@ class Terms:
     awaited: tuple[Awaited, ...] = ()
     secrets: Collection[str] = ()
     landed: bool = False
+    ahead: bool = False
+    onto: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +267,7 @@ def _ended(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> Sai
 
 def _moved(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> Said | None:
     head = heard.review.head
-    if head == state.head:
+    if head in (state.head, terms.onto) or terms.ahead:
         return None
     if heard.past:
         sure = (state.opened or now) + LAG

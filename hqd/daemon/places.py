@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +28,15 @@ class Updating(Protocol):
 
     def newest(self, task: str, head: str) -> str:
         """The tip of hqd/TASK, with people's commits, where it goes on from `head`; else `head`."""
+
+    def base(self, base: str, head: str) -> str:
+        """Where the work up to `head` leaves main: `base`, or a later commit of main that was merged into it."""
+
+    def beside(self, head: str, known: Sequence[str], theirs: str) -> tuple[str, Drift | None]:
+        """Where the work is, now that people have put its branch to `theirs`, and what they have put beside it.
+
+        `known`: commits that hqd had there or began from, newest first; the last is behind `head` for certain.
+        """
 
     def bring_up(self, task: str, head: str, drift: Drift, *, rebase: bool, message: str) -> Updated:
         """A commit that has both, or the merge as far as git gets by itself, with markers."""

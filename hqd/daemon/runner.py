@@ -19,12 +19,16 @@ from hqd.daemon.job import Job
 from hqd.daemon.made import clean
 from hqd.daemon.updating import bring_up
 from hqd.daemon.workshop import Workshop
-from hqd.errors import Expected, HqdError
+from hqd.errors import BranchMoved, Expected, HqdError
 from hqd.model.attempt import Report
 from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import GateResult
+from hqd.model.names import branch
 from hqd.model.playbook import StepKind
 from hqd.model.record import ReviewState
+
+_TRIES = 5
+"""How often in one opening people may move the branch under hqd's hands."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,21 @@ class Runner:
         return result
 
     def _review(self, entry: Running, progress: Callable[[str], None]) -> Result:
-        """Gates of a review step stand before people: what they stop is not opened."""
+        """What people push to the branch meanwhile is theirs: the work is brought together with it, and looked at."""
+        theirs = None
+        for _ in range(_TRIES):
+            try:
+                return self._opening(entry, progress, theirs)
+            except BranchMoved as moved:
+                theirs = moved.found
+        said = f"people push to {branch(entry.job.task.id)} faster than the work can be brought together with it"
+        return entry.job.ended(Outcome.FAILED, Failure.TRANSIENT, said)
+
+    def _opening(self, entry: Running, progress: Callable[[str], None], theirs: str | None) -> Result:
+        """Gates of a review step stand before people: what they stop is not opened. Raises BranchMoved."""
         job = entry.job
         try:
-            ready = bring_up(job, self._shop, entry.stop, progress)
+            ready = bring_up(job, self._shop, entry.stop, progress, theirs)
         except Expected as fault:
             return job.ended(Outcome.FAILED, Failure.TRANSIENT, clean(fault.message, self._shop.secrets()))
         if isinstance(ready, Report):
@@ -123,13 +138,15 @@ class Runner:
         if share is not None and not (wanted is not None and by_forge(job.task, wanted, job.rules.settings)):
             return _skipped(job, gates, share)
         try:
-            review = self._shop.places(job.repo).forge.open(opening(job, gates, self._shop, unasked=share))
+            review = self._shop.places(job.repo).forge.open(opening(job, gates, self._shop, theirs, unasked=share))
             if share is None:
                 return Opened(job.task.id, job.nonce, review, gates, ready.note)
             if review.number is None:  # a repository on no forge, or on another one
                 return _skipped(job, gates, share)
             note = "; ".join(filter(None, (_unasked(share), "hqd merges it", ready.note)))
             return Opened(job.task.id, job.nonce, unasked(review, share), gates, note)
+        except BranchMoved:
+            raise
         except HqdError as fault:
             what = meaning(fault)
             ended = job.ended(what.outcome, what.failure, clean(what.message, self._shop.secrets()))

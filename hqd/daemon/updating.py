@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from hqd.core.facts import facts, value_of
 from hqd.core.gate_use import resolve_gates
-from hqd.core.recovery import MAIN
+from hqd.core.recovery import MAIN, PEOPLE
 from hqd.daemon.job import Job
 from hqd.daemon.made import clean
 from hqd.daemon.workshop import Workshop
@@ -23,7 +23,7 @@ from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import GateResult, GateSpec, GateStatus, Subject
 from hqd.model.names import branch
 from hqd.model.playbook import Step, StepKind
-from hqd.model.record import Finding, Work
+from hqd.model.record import Cursor, Finding, Work
 
 _ASKS_SOMEBODY = frozenset({"judge", "human", "forge_checks"})
 """Kinds that cost a model's or a person's time, or are asked in another way; main does not change what they judged."""
@@ -40,31 +40,70 @@ class Ready:
     note: str = ""
 
 
-def bring_up(job: Job, shop: Workshop, stop: threading.Event, progress: Callable[[str], None]) -> Ready | Report:
-    """Brings the branch of a review step up to date; a report where that needs an agent."""
+def bring_up(
+    job: Job, shop: Workshop, stop: threading.Event, progress: Callable[[str], None], theirs: str | None = None
+) -> Ready | Report:
+    """Brings the branch of a review step up to date; a report where that needs an agent.
+
+    `theirs`: where a person has put the branch since the work was begun. Their commits count, and what the agents have
+    made meanwhile is brought onto them; then main's are.
+    """
     cursor, step = job.task.cursor, job.step
     if cursor.head is None or cursor.base is None or cursor.head == cursor.base or step.review is None:
         return Ready(job)
-    updates = shop.places(job.repo).updates
-    head = updates.newest(job.task.id, cursor.head)
-    drift = updates.drift(cursor.base, head)
-    if drift is None:
-        return Ready(_at(job, head, cursor.base))
-    progress("main")
-    message = f"Merge main into {branch(job.task.id)}\n\nHqd-Work: {job.task.id}\n"
-    updated = updates.bring_up(job.task.id, head, drift, rebase=step.review.update == "rebase", message=message)
+    updates, drifts = shop.places(job.repo).updates, []
+    head, drift = updates.newest(job.task.id, cursor.head), None
+    if theirs is not None:
+        head, drift = updates.beside(head, _had(cursor), theirs)
+    job = _at(job, head, updates.base(cursor.base, head))
+    if drift is not None:
+        drifts.append(drift)
+        job, report = _joined(job, shop, drift, progress)
+        if report is not None:
+            return report
+    drift = updates.drift(job.task.cursor.base or cursor.base, job.task.cursor.head or head)
+    if drift is not None:
+        drifts.append(drift)
+        job, report = _joined(job, shop, drift, progress)
+        if report is not None:
+            return report
+    return _rechecked(job, shop, drifts, stop, progress) if drifts else Ready(job)
+
+
+def _had(cursor: Cursor) -> list[str]:
+    """What was up for review when the work was begun, at the latest where its branch began."""
+    review = cursor.review
+    known = (review.head, review.replaced) if review is not None else ()
+    return [commit for commit in (*known, cursor.base) if commit is not None]
+
+
+def _joined(job: Job, shop: Workshop, drift: Drift, progress: Callable[[str], None]) -> tuple[Job, Report | None]:
+    """The job with the other side's changes in its work; a report where git cannot bring the two together."""
+    progress(drift.side)
+    cursor, updates, step = job.task.cursor, shop.places(job.repo).updates, job.step
+    rebase = step.review is not None and step.review.update == "rebase"
+    side = "what people pushed" if drift.people else "main"
+    message = f"Merge {side} into {branch(job.task.id)}\n\nHqd-Work: {job.task.id}\n"
+    updated = updates.bring_up(job.task.id, cursor.head or "", drift, rebase=rebase, message=message)
     if updated.head is None:
-        return _conflict(job, shop, drift, updated)
-    base = updated.onto if updated.moved else cursor.base
-    job = _at(job, updated.head, base)
-    gates = recheck(job, shop, updated.head, updated.onto, stop, progress)
+        return job, _conflict(job, shop, drift, updated)
+    moved = updated.moved and not drift.people
+    base = updated.onto if moved else updates.base(cursor.base or updated.onto, updated.head)
+    return _at(job, updated.head, base), None
+
+
+def _rechecked(
+    job: Job, shop: Workshop, drifts: Sequence[Drift], stop: threading.Event, progress: Callable[[str], None]
+) -> Ready | Report:
+    """The gates of the steps that made the work, on what has become of it."""
+    head, base = job.task.cursor.head or "", job.task.cursor.base or ""
+    gates = recheck(job, shop, head, base, stop, progress)
     if stop.is_set():
         return job.ended(Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
     red = [result for result in gates if result.stops]
     if red:
-        work = Work(base=base, head=updated.head, repo=job.repo)
-        return replace(_red(job, shop, drift, red), work=work, gates=gates)
-    return Ready(job, gates, f"{drift}; it is brought up to date")
+        return replace(_red(job, shop, drifts[-1], red), work=Work(base=base, head=head, repo=job.repo), gates=gates)
+    return Ready(job, gates, f"{'; '.join(map(str, drifts))}; it is brought up to date")
 
 
 def together(job: Job, shop: Workshop, head: str, drift: Drift, stop: threading.Event) -> Report | None:
@@ -144,14 +183,16 @@ def _at(job: Job, head: str, base: str) -> Job:
 
 def _conflict(job: Job, shop: Workshop, drift: Drift, updated: Updated) -> Report:
     paths = updated.merge.paths if updated.merge is not None else drift.conflicts
+    theirs = "what people have changed" if drift.people else "what main now says"
     said = (
         f"{drift}. Your copy has the merge as far as git gets by itself. Bring both sides together in "
-        f"{', '.join(paths[:10])}: keep what main now says and what the task needs, and leave none of git's markers."
+        f"{', '.join(paths[:10])}: keep {theirs} and what the task needs, and leave none of git's markers."
     )
     shown = tuple(f"{side.path}, with both sides between git's markers:\n{side.text}" for side in updated.sides)
     work = Work(base=job.task.cursor.base or "", repo=job.repo, merge=updated.merge)
-    findings = _findings(job, shop, said, *shown)
-    return replace(job.ended(Outcome.FAILED, Failure.CONFLICT, str(drift), findings), work=work)
+    findings = _findings(job, shop, drift, said, *shown)
+    message = f"{drift}, in conflict with it in {', '.join(paths[:5])}" if drift.people else str(drift)
+    return replace(job.ended(Outcome.FAILED, Failure.CONFLICT, message, findings), work=work)
 
 
 def _red(job: Job, shop: Workshop, drift: Drift, red: Sequence[GateResult]) -> Report:
@@ -159,15 +200,16 @@ def _red(job: Job, shop: Workshop, drift: Drift, red: Sequence[GateResult]) -> R
     if failed is None:
         message = f"{red[0].name}: {red[0].message}"
         return job.ended(Outcome.FAILED, Failure.GATE_ERROR, clean(message, shop.secrets()))
-    said = f"{drift}. Your copy has main's changes, and together with them the work does not pass its gates."
+    said = f"{drift}. Your copy has those changes, and together with them the work does not pass its gates."
     told = tuple(f"gate {result.name}: {result.message}" for result in red)
-    message = f"together with main {drift.onto[:12]}: {failed.name}: {failed.message}"
-    findings = _findings(job, shop, said, *told)
+    side = "what people pushed," if drift.people else "main"
+    message = f"together with {side} {drift.onto[:12]}: {failed.name}: {failed.message}"
+    findings = _findings(job, shop, drift, said, *told)
     return job.ended(Outcome.FAILED, Failure.CONFLICT, clean(message, shop.secrets()), findings)
 
 
-def _findings(job: Job, shop: Workshop, *texts: str) -> tuple[Finding, ...]:
-    known = shop.secrets()
+def _findings(job: Job, shop: Workshop, drift: Drift, *texts: str) -> tuple[Finding, ...]:
+    known, source = shop.secrets(), PEOPLE if drift.people else MAIN
     return tuple(
-        Finding(source=MAIN, text=clean(text, known), step=job.step.name, attempt=job.attempt) for text in texts
+        Finding(source=source, text=clean(text, known), step=job.step.name, attempt=job.attempt) for text in texts
     )

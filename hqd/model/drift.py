@@ -1,4 +1,4 @@
-"""How main has moved against a task's branch, and what came of bringing the two together."""
+"""How main, or people on its branch, have moved against a task's work, and what came of bringing the two together."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ from hqd.model.record import Merge
 class Drift:
     """`tip`: main, `onto` its newest commit beside state, `start` where the branch leaves it; `commits`: those that
     touch the branch's paths, oldest first; `conflicts`: paths; `rewritten`: what the work was built on is not on main
-    any more."""
+    any more.
+
+    `people`: not main has moved, but somebody has put the branch to `tip`, beside the work; `start` is what hqd had
+    there when the work was begun, and `rewritten` that `tip` does not go on from it: it was pushed by force.
+    """
 
     tip: str
     onto: str
@@ -19,8 +23,17 @@ class Drift:
     commits: tuple[str, ...] = ()
     conflicts: tuple[str, ...] = ()
     rewritten: bool = False
+    people: bool = False
+
+    @property
+    def side(self) -> str:
+        """Whose side is not the task's."""
+        return "people" if self.people else "main"
 
     def __str__(self) -> str:
+        if self.people:
+            how = " by force" if self.rewritten else ""
+            return f"people have pushed{how} to the branch meanwhile: it is at {self.tip[:12]}, beside the work"
         if self.rewritten:
             return f"main was rewritten: what the work was built on is not there any more (main is at {self.tip[:12]})"
         if self.conflicts:

@@ -12,7 +12,6 @@ import pytest
 from hqd.daemon.loop import Loop
 from hqd.errors import BranchMoved
 from hqd.model.board import Task
-from hqd.model.failure import ParkReason
 from hqd.model.opening import Brief, Opening
 from hqd.model.record import ReviewState
 from hqd.model.task import State
@@ -141,22 +140,6 @@ def test_a_persons_commit_that_came_before_the_opening_is_under_review_too(at: F
         task, review = reviewed(at, loop)
     assert (review.head, at.pull.head) == (theirs, theirs)
     assert at.hq.git("rev-parse", f"hqd/{task.id}") == theirs
-
-
-def test_a_persons_commit_beside_the_agents_work_is_not_overwritten(at: Forged) -> None:
-    """Both went on from the same commit: a human has to bring them together, and is told which two."""
-    with at.hq.daemon() as loop:
-        at.hq.drop("a.md", TASK)
-        task, review = reviewed(at, loop)
-        at.hq.answers({"answer": "some quite different words"})
-        at.hq.ask(loop, "pause")
-        at.hq.ask(loop, "request-changes", task.id, message="again")
-        theirs = pushed_by_tim(at, task, review.head)
-        at.hq.ask(loop, "resume")
-        settle(loop, in_state(loop, State.BLOCKED))
-        found = only(loop).cursor
-    assert (found.reason, at.git("rev-parse", f"hqd/{task.id}")) == (ParkReason.CONFLICT, theirs)
-    assert theirs[:12] in (found.missing or "")
 
 
 def test_work_that_was_put_onto_a_newer_main_replaces_what_it_was(at: Forged) -> None:

@@ -104,10 +104,26 @@ class Updates:
         onto = walked[-1][0] if walked else tip
         return Drift(tip, onto, start, tuple(touching), conflicts, rewritten)
 
+    def base(self, base: str, head: str) -> str:
+        tip = self._main()
+        fork = next(iter(walk.lines(self._git, "merge-base", tip, head)), None) if tip is not None else None
+        return fork if fork not in (None, head) and walk.is_ancestor(self._git, base, fork) else base
+
+    def beside(self, head: str, known: Sequence[str], theirs: str) -> tuple[str, Drift | None]:
+        if walk.is_ancestor(self._git, head, theirs):
+            return theirs, None
+        start = next((commit for commit in known if walk.is_ancestor(self._git, commit, head)), known[-1])
+        if walk.is_ancestor(self._git, theirs, head) and not walk.is_ancestor(self._git, theirs, start):
+            return head, None  # it was brought together with them before
+        forced = not walk.is_ancestor(self._git, start, theirs)
+        return head, Drift(theirs, theirs, start, (theirs,), rewritten=forced, people=True)
+
     def bring_up(self, task: str, head: str, drift: Drift, *, rebase: bool, message: str) -> Updated:
         anew = rebase or drift.rewritten
         onto = drift.tip if drift.conflicts and not drift.commits else drift.onto
         result = self._merge(head, onto, drift.start if anew else None)
+        if drift.people and result.tree == self._git.quick("rev-parse", f"{onto}^{{tree}}").text:
+            return Updated(head=onto, onto=onto)  # they have all of it, in other commits
         parents = [onto] if anew else [head, onto]
         if anew:
             text = walk.text(self._git.quick("log", "-1", "--no-show-signature", "--format=%B", head).out).strip()

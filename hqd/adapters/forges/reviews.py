@@ -82,7 +82,7 @@ class ServerForge:
                     remedy=f"let hqd's account push branches named {state.branch.partition('/')[0]}/*",
                 )  # fmt: skip
             found = self._remote.fetch().get(ref)
-            if found not in (None, state.head, *known):
+            if found is not None and found not in (state.head, *known):
                 raise BranchMoved(wanted.task.id, state.head, found)
             expected = found
         raise RemoteUnavailable("down", f"{state.branch} changes on {self._remote.url} faster than it can be pushed")

@@ -8,6 +8,7 @@ from typing import assert_never
 from hqd.core.gate_use import resolve_gates
 from hqd.core.recovery import steps_from
 from hqd.core.review_checks import KIND, Awaited
+from hqd.core.review_state import is_ahead
 from hqd.core.review_words import Act, Asked, Dropped, Followed, LandedThere, Ordered, Passed, Stuck, Terms
 from hqd.core.secret_scan import scan
 from hqd.daemon import landings, words
@@ -70,6 +71,8 @@ def terms_of(task: Task, board: Board, base: str, secrets: frozenset[str]) -> Te
         again=len(from_forge) < len(gates),
         awaited=tuple(_awaited(gate) for gate in from_forge if gate.level is Level.ENFORCE),
         secrets=secrets,
+        ahead=task.state is State.BLOCKED and is_ahead(task.cursor),
+        onto=task.cursor.merge.onto if task.cursor.merge is not None else None,
     )
 
 
