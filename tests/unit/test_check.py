@@ -250,8 +250,8 @@ def test_a_good_configuration_has_no_problems() -> None:
         ),
         (
             AGENT + "context = [{ lessons = false }, { priority = 2 }]\n",
-            "5: steps.write.context[1]: warning: names no source; give it one of include, outputs, children, decisions, "
-            "similar, lessons",
+            "5: steps.write.context[1]: warning: names no source; give it one of include, outputs, children, "
+            "decisions, similar, lessons",
         ),
         (
             "on = { timeout = [{ agent = 'x' }] }\n" + AGENT,
