@@ -26,9 +26,11 @@ def told(seen: View, *, labels: bool = True) -> Told:
     """All tasks of main's history. `labels`: with later edits and reverts."""
     archive = archive_of(seen)
     with terminal.spinner("reading history"), many_values():
-        past = archive.past(seen.tree.commit)
-        cases = archive.corpus(seen.tree.commit, label_days(seen)).cases if labels else ()
-        return Told(stories(facts_of(past.events), cases), remarks_of(past))
+        if not labels:
+            past = archive.past(seen.tree.commit)
+            return Told(stories(facts_of(past.events)), remarks_of(past))
+        past, corpus = archive.both(seen.tree.commit, label_days(seen))
+        return Told(stories(facts_of(past.events), corpus.cases), remarks_of(past))
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from typing import Any
 
 from hqd.cli import terminal
 from hqd.cli.call import Call
-from hqd.cli.past import Told, told
+from hqd.cli.past import Told, many_values, told
 from hqd.cli.reading import View, now, view
 from hqd.core.lesson_worth import Worth, worth
 from hqd.core.report.html import page
@@ -39,7 +39,7 @@ def report(call: Call, wish: Wish) -> int:
     """Prints the report in the form that was asked for."""
     if wish.form not in FORMATS:
         raise Usage(f"--format {wish.form}", remedy="one of: " + ", ".join(FORMATS))
-    with view(call) as seen:
+    with many_values(), view(call) as seen:
         begin = since_of(wish.since, seen)
         past = told(seen)
         _known_playbook(wish.playbook, past, seen)

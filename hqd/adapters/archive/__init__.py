@@ -68,22 +68,35 @@ class GitArchive:
             remove(self._file)
             return read()
 
+    def both(self, revision: str | None = None, label_days: float = 14.0) -> tuple[Past, Corpus]:
+        """`past` and `corpus` of one commit, for the reading of one."""
+        return self._whole(lambda: self._both_of(self._commit(revision), label_days))
+
     def _past_of(self, tip: str) -> Past:
         with no_collection(), self._store(tip) as (kept, last, _second):
             return self._past(kept, tip, last)
 
     def _corpus_of(self, tip: str, label_days: float) -> Corpus:
         with no_collection(), self._store(tip) as (kept, last, second):
-            found = kept.corpus(tip, label_days)
-            if found is None:
-                self._progress("labels")
-                whole = self._fresh is not None and self._fresh[0] == tip
-                past = self._past(kept, tip, last)
-                other = second if whole else None  # it has what was read just now
-                cases, facts = labelled.cases(self._repo.git, past, kept.tasks(), label_days, other)
-                kept.keep_corpus(tip, label_days, cases, facts)
-                found = cases, facts
-            return Corpus(tip, last, found[0], tuple(kept.remarks()), found[1])
+            return self._kept_corpus(kept, tip, label_days) or self._labelled(
+                kept, self._past(kept, tip, last), label_days, second
+            )
+
+    def _both_of(self, tip: str, label_days: float) -> tuple[Past, Corpus]:
+        with no_collection(), self._store(tip) as (kept, last, second):
+            past = self._past(kept, tip, last)
+            return past, self._kept_corpus(kept, tip, label_days) or self._labelled(kept, past, label_days, second)
+
+    def _kept_corpus(self, kept: Store, tip: str, label_days: float) -> Corpus | None:
+        found = kept.corpus(tip, label_days)
+        return Corpus(tip, kept.order_of(tip) or 0, found[0], tuple(kept.remarks()), found[1]) if found else None
+
+    def _labelled(self, kept: Store, past: Past, label_days: float, second: Second) -> Corpus:
+        self._progress("labels")
+        other = second if second.tip == past.tip else None
+        cases, facts = labelled.cases(self._repo.git, past, kept.tasks(), label_days, other)
+        kept.keep_corpus(past.tip, label_days, cases, facts)
+        return Corpus(past.tip, past.last, cases, tuple(kept.remarks()), facts)
 
     def texts(self, blob_ids: Sequence[str]) -> Iterator[tuple[str, bytes | None]]:
         return blobs(self._repo.git, list(dict.fromkeys(blob_ids)))
@@ -206,7 +219,7 @@ class GitArchive:
                 order, commit = mended[file.path]
                 placed.append(Placed(order, commit, *file))
         kept.add_line(first, [commit.id for commit in commits])
-        found, faults = self._told(kept, placed, said.second if known is None else None)
+        found, faults = self._told(kept, placed, tip, said.second if known is None else None)
         remarks += [Remark(each.code, each.message, each.path) for each in sorted(faults)]
         changed = changes(said.changed.all(), orders, commits)
         kept.add_changes(changed)
@@ -219,11 +232,13 @@ class GitArchive:
             remarks += self._shallow(commits)
         kept.add_remarks(dict.fromkeys(remarks))
 
-    def _told(self, kept: Store, placed: list[Placed], second: Second | None) -> tuple[list[PastEvent], list[Fault]]:
+    def _told(
+        self, kept: Store, placed: list[Placed], tip: str, second: Second | None
+    ) -> tuple[list[PastEvent], list[Fault]]:
         """What these records say, in the line's order, put into the store. `second` helps with all there are; None:
         these come after others."""
         if second is not None:
-            packed, faults = second.read(placed)
+            packed, faults = second.read(placed, tip)
             kept.put_events(packed)
             return list(map(PastEvent._make, unpack_events(packed))), faults
         open_claims = kept.claims({each.task for each in placed})

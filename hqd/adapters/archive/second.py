@@ -57,8 +57,10 @@ class Second:
         self._all = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path()
+        self.tip: str | None = None
+        """Where the line ended when it was last given something to read."""
         self.tasks: frozenset[str] = frozenset()
-        """Those whose events it has."""
+        """Those whose events it has, up to there."""
 
     def __enter__(self) -> Second:
         return self
@@ -69,9 +71,9 @@ class Second:
         self._process = None
         self._all.__exit__(kind, fault, where)
 
-    def read(self, placed: Sequence[Placed]) -> Part:
-        """What all these records say. Raises GitFailed."""
-        self.tasks = frozenset()
+    def read(self, placed: Sequence[Placed], tip: str) -> Part:
+        """What all these records say, which are all there are at `tip`. Raises GitFailed."""
+        self.tasks, self.tip = frozenset(), tip
         if len(placed) < self._least or _cores() < 2:
             return _read(self._git, placed)
         mine, others = _halves(placed)

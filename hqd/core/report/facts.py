@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -115,6 +115,8 @@ _OUTCOMES: dict[str | None, Outcome | None] = {None: None, **{each.value: each f
 _FAILURES: dict[str | None, Failure | None] = {None: None, **{each.value: each for each in Failure}}
 _REASONS: dict[str | None, ParkReason | None] = {None: None, **{each.value: each for each in ParkReason}}
 _VIAS: dict[str | None, Via | None] = {None: None, **{each.value: each for each in Via}}
+_FINISHED = EventKind.FINISHED.value
+_NOTHING: Mapping[str, Any] = {}
 _WORD = {
     EventKind.CLAIMED.value: re.compile(r'"(mode)":"(\w+)"'),
     EventKind.ROUTED.value: re.compile(r'"(route)":"([^"\\]+)"'),
@@ -133,45 +135,49 @@ def facts_of(events: Iterable[PastEvent]) -> dict[str, list[Fact]]:
 
 
 def _fact(event: PastEvent) -> Fact:
-    rest = _rest(event)
+    (
+        _order, _commit, task, n, kind, at, _was, to, _round, by, via, step, attempt, playbook, pin, agent, model,
+        outcome, failure, reason, _output, _blob, cost, tokens, _record, _record_blob, text,
+    ) = event  # fmt: skip
+    rest = _rest(kind, text)
     usage = rest.get("usage")
     return Fact(
-        event.task,
-        event.n,
-        _KINDS[event.event],
-        _STATES[event.to],
-        event.moment,
-        event.by,
-        _VIAS[event.via],
-        event.step,
-        event.attempt,
+        task,
+        n,
+        _KINDS[kind],
+        _STATES[to],
+        datetime.fromtimestamp(at, UTC),
+        by,
+        _VIAS[via],
+        step,
+        attempt,
         rest.get("mode"),
-        event.agent,
-        event.model,
-        _OUTCOMES[event.outcome],
-        _FAILURES[event.failure],
-        _REASONS[event.reason],
+        agent,
+        model,
+        _OUTCOMES[outcome],
+        _FAILURES[failure],
+        _REASONS[reason],
         rest.get("route"),
-        event.playbook,
-        event.cost if event.cost or (usage is not None and usage.get("cost") is not None) else None,
-        event.tokens,
+        playbook,
+        cost if cost or (usage is not None and usage.get("cost") is not None) else None,
+        tokens,
         rest.get("wall"),
-        tuple(_verdict(*_words(gate)) for gate in rest.get("gates", ())),
-        event.pin,
+        tuple([_verdict(*_words(gate)) for gate in rest["gates"]]) if "gates" in rest else (),
+        pin,
         rest.get("audit"),
         float(rest["sample"]) if "sample" in rest else None,
         rest.get("label"),
     )
 
 
-def _rest(event: PastEvent) -> dict[str, Any]:
+def _rest(kind: str, text: str) -> Mapping[str, Any]:
     """What the numbers need of the rest of a record."""
-    if event.event == EventKind.FINISHED:
-        found: dict[str, Any] = json.loads(event.rest)
+    if kind == _FINISHED:
+        found: dict[str, Any] = json.loads(text)
         return found
-    word = _WORD.get(event.event)
-    match = word.search(event.rest) if word is not None else None
-    return {match[1]: match[2]} if match is not None else {}
+    word = _WORD.get(kind)
+    match = word.search(text) if word is not None else None
+    return {match[1]: match[2]} if match is not None else _NOTHING
 
 
 def _words(gate: dict[str, Any]) -> tuple[str, str, str, str]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 
 from hqd.core.report.outcomes import per_result
 from hqd.core.report.share import Share, share
@@ -74,5 +75,9 @@ def _week(monday: date, count: _Count) -> Week:
 
 
 def _monday(moment: datetime) -> date:
-    day = moment.astimezone(UTC).date()
+    return _monday_of(moment.astimezone(UTC).date())
+
+
+@lru_cache(maxsize=4096)
+def _monday_of(day: date) -> date:
     return day - timedelta(days=day.weekday())
