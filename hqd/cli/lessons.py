@@ -69,7 +69,8 @@ class Shelf:
     @cached_property
     def desk(self) -> LessonDesk:
         history = GitHistory(self.repo)
-        return LessonDesk(self.gates, self.settings.lessons, history.blob, self.reader.read, self.lab)
+        cut = (self.repo.common_dir / "shallow").exists()
+        return LessonDesk(self.gates, self.settings.lessons, history.blob, self.reader.read, self.lab, cut)
 
     @cached_property
     def lab(self) -> Lab | None:

@@ -20,12 +20,12 @@ from hqd.codec import layout
 from hqd.codec.lesson import write_lesson
 from hqd.core.batch import blob_id
 from hqd.core.secret_scan import scan
-from hqd.core.teaching import REVIEW_AFTER, WRONG_ACCEPTANCE, file_name, lesson_id
+from hqd.core.teaching import REVIEW_AFTER, WRONG_ACCEPTANCE, file_name, lesson_id, signature
 from hqd.daemon.lesson_desk import Tried
 from hqd.errors import EXIT_OK, Expected, SecretFound, Usage
 from hqd.gates.registry import Registry
 from hqd.model.failure import Outcome
-from hqd.model.gate import GateSpec
+from hqd.model.gate import GateSpec, GateStatus
 from hqd.model.lesson import Lesson, LessonContext, LessonEvidence, LessonStatus, Scope
 from hqd.model.record import EventKind, Record
 from hqd.model.task import State
@@ -61,6 +61,7 @@ class _Pair:
     caught_at: str | None
     class_: str
     story: str
+    signature: str | None = None
 
 
 def new(call: Call, wanted: Wanted, *, as_json: bool) -> int:
@@ -104,6 +105,7 @@ def _draft(found: Shelf, wanted: Wanted, pair: _Pair, name: str) -> Lesson:
         scope=Scope(playbooks=(playbook,) if playbook else ()),
         born_at=step,
         caught_at=pair.caught_at,
+        signature=pair.signature,
         context=context,
         evidence=(pair.evidence,),
         owner=person(found.repo, found.call.env).name,
@@ -182,7 +184,16 @@ def _of_task(found: Shelf, wanted: Wanted) -> _Pair:
     said = "; ".join(each.text for each in rejection.findings) if rejection is not None else record.message or ""
     story = f"Task `{told.id}`, attempt {record.attempt} of step `{step}`." + (f"\n\n> {said}" if said else "")
     caught = rejection.from_step if rejection is not None else step
-    return _Pair(bad, text, evidence, (), record.cursor.playbook, step, caught, class_, story)
+    alike = signature(class_, record.cursor.playbook or "", step, _words(record, rejection))
+    return _Pair(bad, text, evidence, (), record.cursor.playbook, step, caught, class_, story, alike)
+
+
+def _words(record: Record, rejection: _Rejection | None) -> str:
+    """What tells this failure from others, as where hqd records it by itself."""
+    if rejection is not None:
+        return " ".join(each.text for each in rejection.findings)
+    red = [each for each in record.gates if each.stops and each.status is GateStatus.FAIL]
+    return f"{red[0].name} {red[0].message}" if red else record.message or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,6 +274,9 @@ def _mark(each: Tried) -> str:
 
 def _print(found: Shelf, lesson: Lesson, path: str, pair: _Pair, tried: Sequence[Tried]) -> None:
     terminal.say(path)
+    for each in found.book.values():
+        if each.signature == lesson.signature is not None or each.evidence == lesson.evidence:
+            terminal.say(f"{each.id} ({found.status(each)}) is about the same failure: hqd lessons show {each.id}")
     if tried:
         terminal.say(f"{lesson.variants} gates tried, {len(tried)} are red on the bad text and green on the good one:")
         rows = [[str(number), _mark(each), each.written, each.why] for number, each in enumerate(tried, 1)]

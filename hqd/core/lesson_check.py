@@ -96,8 +96,9 @@ def _evidence(lesson: Lesson, exhibits: Sequence[Exhibit], verdict: Verdict) -> 
         yield Finding("evidence", Mark.RED, "none of its evidence can be read: nothing shows that it is true")
         return
     if lesson.gate is None:
-        mark = Mark.RED if lesson.context is None else Mark.OPEN
-        yield Finding("gate", mark, "it has no gate: nothing can be tested")
+        waits = lesson.context is not None or lesson.status is LessonStatus.RECORDED
+        text = "it has no gate: nothing can be tested"
+        yield Finding("gate", Mark.OPEN if waits else Mark.RED, text)
         return
     missed = [each for each in here if verdict(lesson.gate, each.bad or "") is not False]
     if len(missed) == len(here):

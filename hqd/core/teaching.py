@@ -73,9 +73,13 @@ class Case:
 
 
 def signature(class_: str, playbook: str, step: str, words: str) -> str:
-    """`class:playbook:step:hash` of the words without numbers, ids and capitals."""
+    """`class:playbook:step:hash` of the words without numbers, ids and capitals.
+
+    What gates found is one failure, whether it came twice or was never mended: `finding` stands for both classes.
+    """
     digest = hashlib.sha256(normal(words).encode("utf-8", "replace")).hexdigest()[:12]
-    return f"{class_}:{playbook}:{step}:{digest}"
+    kind = "finding" if class_ in (LADDER_EXHAUSTED, REPEATED_FINDING, Failure.GATE.value) else class_
+    return f"{kind}:{playbook}:{step}:{digest}"
 
 
 def normal(words: str) -> str:

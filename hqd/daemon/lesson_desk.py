@@ -68,7 +68,7 @@ class History(Protocol):
 
 class LessonDesk:
     """`blob` gives an object of git, `read` a file by its path where a blob is not in git yet; `lab` None: there is no
-    history here. `blob` raises KeyError."""
+    history here; `cut`: this clone is shallow. `blob` raises KeyError."""
 
     def __init__(
         self,
@@ -77,12 +77,16 @@ class LessonDesk:
         blob: Callable[[str], bytes],
         read: Callable[[str], bytes | None],
         lab: History | None,
+        cut: bool = False,
     ) -> None:
         self._gates = gates
         self._settings = settings
         self._blob = blob
         self._read = read
         self._lab = lab
+        self._why_gone = (
+            "not in this shallow clone: git fetch --unshallow" if cut else "gone from git: redacted, or history was cut"
+        )
         self._verdicts: dict[tuple[str, str], GateResult] = {}
         self._texts: dict[str, str] = {}
 
@@ -188,9 +192,9 @@ class LessonDesk:
         good = self._text(each.corrected_blob, each.corrected_path) if self._has_correction(each) else None
         gone = ""
         if bad is None:
-            gone = f"its output {each.path} is gone from git: redacted, or not in this clone (shallow?)"
+            gone = f"its output {each.path} is {self._why_gone}"
         elif good is None and self._has_correction(each):
-            gone = "its correction is gone from git"
+            gone = f"its correction is {self._why_gone}"
         return Exhibit(name, bad, good, gone)
 
     def _has_correction(self, each: LessonEvidence) -> bool:

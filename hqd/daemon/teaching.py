@@ -20,22 +20,21 @@ from hqd.codec import layout
 from hqd.codec.config import read_lessons
 from hqd.codec.lesson import with_evidence, write_lesson
 from hqd.codec.message import trailers
-from hqd.codec.record import UnreadableRecord, read_record
 from hqd.core import teaching
-from hqd.core.landing import works
 from hqd.core.lesson_suggest import guesses, meant
 from hqd.core.secret_scan import redact
 from hqd.core.teaching import Case
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
 from hqd.daemon.proposing import Proposer
+from hqd.daemon.reverts import REVERTS, records_of, taken_back
 from hqd.daemon.rulebook import Rulebook
-from hqd.errors import Expected, Misconfigured
+from hqd.errors import Expected
 from hqd.model.change import Transition
 from hqd.model.lesson import OPEN, Lesson, LessonEvidence, LessonStatus
 from hqd.model.playbook import Playbook
 from hqd.model.problem import Problem, ProblemLevel
-from hqd.model.record import Cursor, Event, EventKind, Record
+from hqd.model.record import Cursor, Event, EventKind
 from hqd.ports import Checkout, History, Tree
 
 if TYPE_CHECKING:
@@ -52,7 +51,6 @@ SOON = timedelta(milliseconds=20)
 KEEP_EVERY = timedelta(seconds=5)
 _TELLING = {kind.value for kind in (EventKind.FEEDBACK, EventKind.PARKED, EventKind.FINISHED, EventKind.LANDED)}
 _TELLING |= {EventKind.DONE.value}
-_REVERTS = "This reverts commit "
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,12 +181,12 @@ class Teaching:
         if live is None or live.tree is None:
             return
         tasks: dict[str, None] = {}
-        for commit, message in self._messages():
+        for _commit, message in self._messages():
             found = trailers(message)
             if found.get("Hqd-Event") in _TELLING and "Hqd-Task" in found:
                 tasks[found["Hqd-Task"]] = None
-            elif _REVERTS in message:
-                self._taken_back(live.tree, commit, message)
+            elif REVERTS.match(message):
+                self._cases += taken_back(self._history, live.tree, message, self._playbook)
         for task in reversed(tasks):
             for record in records_of(live.tree, task):
                 self._learn(task, record, record.cursor)
@@ -201,24 +199,6 @@ class Teaching:
             except (Expected, KeyError):
                 pass  # that commit is gone: history was rewritten, or cut
         return list(self._history.messages(None, limit=LOOK_BACK))
-
-    def _taken_back(self, tree: Tree, commit: str, message: str) -> None:
-        """A revert of landed work. The work is named by the commit that is taken back."""
-        sha = message.partition(_REVERTS)[2][:40].split(",")[0].strip(" .\n")
-        try:
-            landing = next((text for id_, text in self._history.messages(f"{sha}^") if id_ == sha), "")
-        except (Expected, KeyError):
-            return
-        for task in sorted(works(landing)):
-            records = records_of(tree, task)
-            if not records:
-                continue
-            cursor = records[-1].cursor
-            words = message.partition("\n")[2].partition(_REVERTS)[0].strip()
-            by = "a person"
-            case = teaching.reverted(task, cursor, self._playbook(cursor), words, by, records[-1].at)
-            if case is not None:
-                self._cases.append(case)
 
     # -- what is written --------------------------------------------------------------------------------------
 
@@ -351,21 +331,6 @@ class Teaching:
         except OSError:
             return  # a full disk: the newest commits are looked at again
         self._saved = state
-
-
-def records_of(tree: Tree, task: str) -> list[Record]:
-    """All records of a task that can be read, in order."""
-    found = []
-    for entry in tree.entries(layout.runs_folder(task)):
-        n = layout.record_number(entry.name)
-        if n is None:
-            continue
-        path = f"{layout.runs_folder(task)}/{entry.name}"
-        try:
-            found.append((n, read_record(tree.read(path) or b"", path)))
-        except (UnreadableRecord, Misconfigured):
-            continue
-    return [record for _n, record in sorted(found, key=lambda pair: pair[0])]
 
 
 def _mended(each: LessonEvidence, task: str, better: LessonEvidence | None) -> LessonEvidence:

@@ -185,6 +185,30 @@ def test_a_gate_that_never_fires_and_one_that_always_fires_are_red(
     assert said["green on correction"] == ("red", "it fires on all 1 corrections")
 
 
+def test_a_recording_that_has_no_gate_yet_turns_no_ci_red_and_is_not_let_in(
+    book: Headquarters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """hqd records by itself; what stands in main because of that is nobody's mistake."""
+    case = evidence(book, capsys)
+    put(book, status=LessonStatus.RECORDED, gate=None, evidence=(case.model_copy(update={"corrected_blob": None}),))
+    checked = told(book, capsys, "lessons", "check")
+    assert (checked["ok"], findings(checked)["gate"][0]) == (True, "open")
+    assert main(["--hq", str(book.root), "lessons", "propose", "L-0001"]) == 1
+    assert "it has no gate yet" in capsys.readouterr().out
+    put(book, status=LessonStatus.SHADOW, gate=None, evidence=(case,))
+    assert findings(told(book, capsys, "lessons", "check"))["gate"][0] == "red"
+
+
+def test_a_lesson_by_hand_has_the_signature_that_hqd_would_give_it(
+    book: Headquarters, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """So that later cases of the same failure are known, and none is recorded beside it."""
+    one = told(book, capsys, "lessons", "new", "--from", "promise")
+    assert one["signature"].startswith("wrong_acceptance:article:write:")
+    assert main(["--hq", str(book.root), "lessons", "new", "--from", "promise", "--topic", "x"]) == 0
+    assert f"{one['id']} (recorded) is about the same failure" in capsys.readouterr().out
+
+
 def test_evidence_that_is_gone_is_named_and_without_any_the_lesson_is_red(
     book: Headquarters, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -193,7 +217,7 @@ def test_evidence_that_is_gone_is_named_and_without_any_the_lesson_is_red(
     checked = told(book, capsys, "lessons", "check")
     marks = [(each["mark"], each["text"]) for each in checked["lessons"][0]["findings"] if each["rule"] == "evidence"]
     assert ("red", "none of its evidence can be read: nothing shows that it is true") in marks
-    assert any("gone from git: redacted, or not in this clone" in text for _mark, text in marks)
+    assert any("gone from git: redacted, or history was cut" in text for _mark, text in marks)
     put(book, evidence=(lost, evidence(book, capsys)))
     checked = told(book, capsys, "lessons", "check")
     assert checked["ok"] is True  # the rest of the evidence speaks

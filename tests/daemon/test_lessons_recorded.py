@@ -96,13 +96,14 @@ name = "general"
 name = "work"
 agent = "worker"
 on_fail = [{ retry = 1 }, "human"]
-gates = [{ kind = "must_not_include", values = ["TODO"] }]
+gates = [{ kind = "must_not_include", values = ["TODO"] }, { kind = "word_count", not = true, min = 2, max = 2 }]
 """
     hq = make(tmp_path, general=strict)
     hq.answers(
-        {"slug": "once", "attempt": 1, "text": "a TODO"},
-        {"slug": "again", "attempt": 1, "text": "b TODO"},
-        {"slug": "never", "text": "c TODO"},
+        {"slug": "once", "attempt": 1, "text": "this has a TODO"},
+        {"slug": "again", "attempt": 1, "text": "that has a TODO"},
+        {"slug": "never", "text": "it all has a TODO"},
+        {"slug": "dull", "text": "one two"},
         {"text": "all is well"},
     )
     with hq.daemon() as loop:
@@ -114,11 +115,14 @@ gates = [{ kind = "must_not_include", values = ["TODO"] }]
         (lesson,) = lessons(loop).values()
         assert lesson.class_ == "repeated_finding"
         assert sorted(each.task.split("-")[1] for each in lesson.evidence if each.task) == ["again", "once"]
-        hq.drop("never.md")
+        hq.drop("never.md")  # every rung is tried, for the same finding: one more case of it
+        hq.drop("dull.md")
         settle(loop)
         found = {each.class_: each for each in lessons(loop).values()}
         assert set(found) == {"repeated_finding", "ladder_exhausted"}
+        assert len({each.task for each in found["repeated_finding"].evidence}) == 3
         assert found["ladder_exhausted"].evidence[0].blob is not None
+        assert "dull" in (found["ladder_exhausted"].evidence[0].task or "")
 
 
 def test_what_a_decision_stopped_on_many_tasks_is_recorded_as_no_lesson(tmp_path: Path) -> None:
@@ -159,6 +163,31 @@ def test_a_revert_of_landed_work_is_recorded(hq: Headquarters) -> None:
         (lesson,) = lessons(loop).values()
         assert (lesson.class_, lesson.caught_at, lesson.born_at) == ("wrong_acceptance", "main", "write")
         assert lesson.evidence[0].task == task.id
+
+
+def test_a_revert_of_a_squash_that_names_no_task_is_recorded_with_the_persons_words(hq: Headquarters) -> None:
+    hq.answers({"text": BAD})
+    with hq.daemon() as loop:
+        in_review(hq, loop, "one")
+        task = only(loop)
+        hq.git("merge", "--squash", f"hqd/{task.id}")
+        hq.git("commit", "-qm", "A page of mine")
+        settle(loop, lambda: bool(hq.folder("done")))
+        landing = hq.git("log", "--format=%H", "--grep", "A page of mine", "-1", "main")
+        hq.git("revert", "--no-edit", landing)
+        hq.git("commit", "-q", "--amend", "-m", f"Back\n\nIt promises money.\n\nThis reverts commit {landing[:12]}.")
+        settle(loop, lambda: bool(lessons(loop)))
+        (lesson,) = lessons(loop).values()
+        assert lesson.evidence[0].task == task.id
+        assert "> It promises money." in lesson.account
+
+
+def test_a_commit_that_only_says_that_it_reverts_something_is_no_case(hq: Headquarters) -> None:
+    with hq.daemon() as loop:
+        for what in ("--output=/tmp/x", "0" * 40, hq.git("rev-parse", "main")):
+            hq.git("commit", "-q", "--allow-empty", "-m", f"x\n\nThis reverts commit {what}.")
+        settle(loop)
+        assert lessons(loop) == {}
 
 
 def test_a_budget_breach_is_recorded(tmp_path: Path) -> None:

@@ -1,0 +1,71 @@
+"""Landed work that a person took back: which tasks' work a commit that says `This reverts commit …` is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+
+from hqd.codec import layout
+from hqd.codec.message import trailers
+from hqd.codec.record import UnreadableRecord, read_record
+from hqd.core import teaching
+from hqd.core.landing import works
+from hqd.core.teaching import Case
+from hqd.errors import Expected, Misconfigured
+from hqd.model.playbook import Playbook
+from hqd.model.record import Cursor, EventKind, Record
+from hqd.ports import History, Tree
+
+REVERTS = re.compile(r"^(.*?)This reverts commit ([0-9a-f]{7,64})\b", re.DOTALL)
+"""A person's words, and the commit that is taken back, as `git revert` writes it."""
+
+LOOK_AFTER = 5_000
+"""Commits after a landing in which hqd's note of it is looked for."""
+
+
+def taken_back(
+    history: History, tree: Tree, message: str, playbook_of: Callable[[Cursor], Playbook | None]
+) -> Iterator[Case]:
+    """The cases of a revert. What it takes back is named by its commit; whose work that was, by that commit's trailer,
+    or by hqd's own note where a person squashed it under a name of his own."""
+    said = REVERTS.match(message)
+    if said is None:
+        return
+    sha = said[2]
+    try:
+        landing = next((text for commit, text in history.messages(f"{sha}^") if commit.startswith(sha)), "")
+        tasks = works(landing) or _noted(history, tree, sha)
+    except (Expected, KeyError):
+        return  # it is not here: history was rewritten, or cut
+    words = said[1].partition("\n")[2].strip()
+    for task in sorted(tasks):
+        records = records_of(tree, task)
+        if records:
+            cursor = records[-1].cursor
+            case = teaching.reverted(task, cursor, playbook_of(cursor), words, "a person", records[-1].at)
+            if case is not None:
+                yield case
+
+
+def _noted(history: History, tree: Tree, sha: str) -> frozenset[str]:
+    """The tasks that hqd has noted as landed by a commit."""
+    told = (trailers(message) for _commit, message in history.messages(sha, limit=LOOK_AFTER))
+    landed = {each["Hqd-Task"] for each in told if each.get("Hqd-Event") == EventKind.LANDED.value}
+    return frozenset(
+        task for task in landed if any((record.landed or "").startswith(sha) for record in records_of(tree, task))
+    )
+
+
+def records_of(tree: Tree, task: str) -> list[Record]:
+    """All records of a task that can be read, in order."""
+    found = []
+    for entry in tree.entries(layout.runs_folder(task)):
+        n = layout.record_number(entry.name)
+        if n is None:
+            continue
+        path = f"{layout.runs_folder(task)}/{entry.name}"
+        try:
+            found.append((n, read_record(tree.read(path) or b"", path)))
+        except (UnreadableRecord, Misconfigured):
+            continue
+    return [record for _n, record in sorted(found, key=lambda pair: pair[0])]
