@@ -46,6 +46,10 @@ def _wanted(state: ReviewState, heard: Heard, orders: Mapping[str, str], why: Ma
     if state.replaced is not None and state.head == heard.review.head:
         text = f"The branch is at `{state.head[:12]}` now, by a person; it was at `{state.replaced[:12]}`."
         yield Reply(f"moved:{state.head[:12]}", f"{text} What was approved before does not count for it.")
+    if state.voided is not None and state.voided != state.head and state.head == heard.review.head:
+        text = f"Main has moved: the branch is at `{state.head[:12]}` now, with main's changes, and was checked again."
+        void = f"The approval of `{state.voided[:12]}` does not count for it."
+        yield Reply(f"voided:{state.voided[:12]}", f"{text} {void}")
     if state.reminded is not None:
         names = ", ".join(f"@{person(login)}" for login in heard.review.reviewers[:20])
         yield Reply(reminder(state.reminded), f"Still waits for a review{': ' + names if names else ''}.")

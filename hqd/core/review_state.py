@@ -22,6 +22,7 @@ def opened(before: ReviewState | None, now: ReviewState | None) -> ReviewState |
             "answered": _union(before.answered, now.answered),
             "replies": dict.fromkeys(before.asked, now.head) if before.asked else before.replies,
             "reminded": before.reminded,
+            "voided": before.voided,
         }
     )
 

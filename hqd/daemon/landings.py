@@ -20,6 +20,8 @@ from hqd.model.record import Event, EventKind, Person, ReviewState, Via
 from hqd.model.task import State
 from hqd.ports import Branches, Ledger
 
+_VOID = {"approved": False, "approvers": (), "merge": None}
+
 
 @dataclass(frozen=True, slots=True)
 class Merged:
@@ -134,7 +136,7 @@ def _drifted(draft: Draft, before: Sequence[Task], place: Place, now: datetime) 
             by="git",
             via=Via.GIT,
             step=task.cursor.step,
-            review=review.model_copy(update={"approved": False, "approvers": (), "merge": None}),
+            review=review.model_copy(update={**_VOID, **({"voided": review.head} if approved else {})}),
             message=f"{drift}; it is brought up to date and checked again{void}",
         )
         draft.happen(task, event)

@@ -157,6 +157,7 @@ class ReviewState(Value):
     reminded: datetime | None = None
     merge: str | None = None  # the head that a person told hqd to merge (`hqd approve`)
     replaced: str | None = None  # the head before a person's commits, where `head` is theirs
+    voided: str | None = None  # the last head that was approved, and that main's changes came to before it landed
     sample: float | None = None  # of one that nobody is asked for: the share that people are; hqd merges it
     audit: bool = False  # of an output that gates have stopped: a word on it is a label, nothing of it lands
 

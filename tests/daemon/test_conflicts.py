@@ -9,8 +9,10 @@ from pathlib import Path
 from hqd.daemon.loop import Loop
 from hqd.model.failure import ParkReason
 from hqd.model.names import branch
+from tests.daemon.forge_words import place, review_of, reviewed, said, up
 from tests.daemon.headquarters import Headquarters, make, only, settle
 from tests.daemon.target_repository import FIX, GREEN, PYTHON, RED, TASK, shop
+from tests.forge_scene import commit
 from tests.integration.branch_scenes import state_stream
 
 LINES = [f"line {number}" for number in range(30)]
@@ -167,6 +169,27 @@ def test_an_approval_is_of_what_was_seen_and_says_so(tmp_path: Path) -> None:
         )
         assert hq.ask(loop, "approve", task.id).ok
         settle(loop, lambda: bool(hq.folder("done")))
+
+
+def test_an_approval_that_main_has_overtaken_is_taken_back_in_so_many_words(tmp_path: Path) -> None:
+    """The forge goes on showing it; the code is another one now."""
+    with place(tmp_path, PLAYBOOK.replace('"edit"', '"article"')) as at:
+        at.hq.answers({"answer": text(l3="ours")})
+        at.hq.write("text.md", text())
+        at.hq.commit()
+        at.hq.git("push", "-q", "origin", "main")
+        with at.hq.daemon() as loop:
+            task = up(at, loop)
+            at.forge.approve(1, by="tim")
+            settle(loop, lambda: review_of(loop).approved)
+            commit(at.bare, "main", {"text.md": text(l25="theirs")}, "main", "By hand")
+            at.hq.ask(loop, "sync")
+            seen = task.cursor.head or ""
+            reviewed(at, loop, seen)
+            assert not review_of(loop).approved
+            settle(loop, lambda: bool(said(at, "Main has moved", seen[:12], "does not count")))
+            settle(loop)
+            assert len(said(at, "Main has moved")) == 1
 
 
 def test_work_that_lands_by_itself_is_looked_at_together_with_main_first(tmp_path: Path) -> None:
