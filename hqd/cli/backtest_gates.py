@@ -125,11 +125,15 @@ def _lesson_in(call: Call, what: str) -> Tested:
 
 
 def config_at(call: Call, seen: View, revision: str | None) -> Config:
-    """Settings, playbooks and lessons as committed at `revision`, else as they are in the working tree. Raises Usage
-    for a commit that is not there."""
-    if revision is None:
-        return read_config(FolderReader(call.root()))
-    return read_config(seen.at(revision))
+    """Settings, playbooks and lessons as committed at `revision`, else as they are in the working tree.
+
+    Raises Usage for a commit that is not there, Misconfigured where hqd.toml cannot be read: gates may be named there.
+    """
+    config = read_config(FolderReader(call.root()) if revision is None else seen.at(revision))
+    if config.settings is None:
+        faults = [str(problem) for problem in config.problems if problem.path == layout.SETTINGS]
+        raise Misconfigured(next(iter(faults), f"there is no {layout.SETTINGS}{_at(revision or '')}"))
+    return config
 
 
 def _at(revision: str) -> str:
@@ -147,7 +151,7 @@ def gate_at(call: Call, seen: View, what: str, scope: Scope) -> Given | None:
     """
     name, at, revision = what.partition("@")
     config = config_at(call, seen, revision if at else None)
-    known = config.settings.gates if config.settings is not None else {}
+    known = _gates(config)
     if name not in known or name in config.by_name:
         return None
     spec = resolve_gates((name,), known)[0]
@@ -159,7 +163,7 @@ def playbook_at(call: Call, seen: View, what: str, step: str | None) -> Given:
     name, at, revision = what.partition("@")
     config = config_at(call, seen, revision if at else None)
     playbook = _playbook(config, name, _at(revision))
-    settings = config.settings.gates if config.settings is not None else {}
+    settings = _gates(config)
     steps = [each for each in playbook.steps if step is None or each.name == step]
     if not steps:
         raise Usage(f"playbook {playbook.name} has no step {step!r}")
@@ -174,6 +178,10 @@ def playbook_at(call: Call, seen: View, what: str, step: str | None) -> Given:
     return Given(tuple(found), what, many=True, named=settings)
 
 
+def _gates(config: Config) -> Mapping[str, GateSpec]:
+    return config.settings.gates if config.settings is not None else {}
+
+
 def _playbook(config: Config, name: str, when: str) -> Playbook:
     known = config.by_name
     if name in known:
@@ -182,6 +190,7 @@ def _playbook(config: Config, name: str, when: str) -> Playbook:
     found = config.playbooks.get(path)
     if found is not None:
         return found
-    wrong = next((str(problem) for problem in config.problems if problem.path == path), "")
-    gates = config.settings.gates if config.settings is not None else {}
-    raise Usage(f"there is no playbook or gate {name}{when}", remedy=wrong or meant(name, (*known, *gates)))
+    faults = [str(each) for each in config.problems if each.stops and each.path in (path, f"{path}.toml")]
+    if faults:
+        raise Misconfigured(faults[0], remedy="`hqd check` says more")
+    raise Usage(f"there is no playbook or gate {name}{when}", remedy=meant(name, (*known, *_gates(config))))

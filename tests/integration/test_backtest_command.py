@@ -125,6 +125,21 @@ def test_a_named_gate_is_tested_by_its_name_as_it_is_and_as_it_was(made: Made, h
         settings.write_text(before)
 
 
+def test_a_broken_file_in_the_working_tree_is_named_and_what_is_committed_still_works(made: Made, hqd: Any) -> None:
+    playbook, settings = made.root / "playbooks/article.toml", made.root / "hqd.toml"
+    kept = playbook.read_text(), settings.read_text()
+    try:
+        playbook.write_text("name = 3\n")
+        for name in ("article", "article.toml", "playbooks/article.toml"):
+            assert "playbooks/article.toml:1: " in hqd(name, code=78)
+        assert "word_count" in hqd("article@main")
+        settings.write_text("format = 1\n[limits]\ncost_usd_per_task = -1\n")
+        assert "hqd.toml:3: limits.cost_usd_per_task" in hqd("brief", code=78)
+    finally:
+        playbook.write_text(kept[0])
+        settings.write_text(kept[1])
+
+
 def test_a_parameter_given_twice_is_a_longer_list_or_a_mistake(hqd: Any) -> None:
     gate = ("--kind", "must_not_include")
     twice = json.loads(hqd(*gate, "--set", "values=TODO", "--set", "values=refund", "--json"))
