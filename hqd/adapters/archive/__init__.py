@@ -46,8 +46,16 @@ class Answers(NamedTuple):
 class GitArchive:
     """One for each call; several processes may share the file. A damaged file is replaced."""
 
-    def __init__(self, repository: GitRepository, progress: Progress = silent, file: Path | None = None) -> None:
+    def __init__(
+        self,
+        repository: GitRepository,
+        progress: Progress = silent,
+        file: Path | None = None,
+        least: int | None = None,
+    ) -> None:
+        """`least`: of how many records on a second process reads half of them; None: where it is worth it."""
         self._repo = repository
+        self._least = least
         self._progress = progress
         self._fresh: tuple[str, list[PastEvent], list[Change]] | None = None  # read just now, as a whole
         self._file = file or repository.root / layout.CACHE / FILE
@@ -140,7 +148,7 @@ class GitArchive:
     def _store(self, tip: str) -> Iterator[tuple[Store, int, Second]]:
         """The store with all of the line up to `tip`, the order of `tip`, and the second process, which may have half
         of what was read just now."""
-        with Second(self._repo.git) as second:
+        with Second(self._repo.git, self._least) as second:
             with self._opened() as kept:
                 last = kept.order_of(tip)
                 if last is None:

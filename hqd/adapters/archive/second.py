@@ -51,9 +51,10 @@ class Second:
     Whatever goes wrong with it, its work is done here.
     """
 
-    def __init__(self, git: Git, least: int = LEAST) -> None:
+    def __init__(self, git: Git, least: int | None = None) -> None:
+        """`least`: of how many records on it is worth it; None: by this machine."""
         self._git = git
-        self._least = least
+        self._least = least if least is not None else LEAST if _cores() > 1 else sys.maxsize
         self._all = contextlib.ExitStack()
         self._process: subprocess.Popen[bytes] | None = None
         self._folder = Path()
@@ -74,7 +75,7 @@ class Second:
     def read(self, placed: Sequence[Placed], tip: str) -> Part:
         """What all these records say, which are all there are at `tip`. Raises GitFailed."""
         self.tasks, self.tip = frozenset(), tip
-        if len(placed) < self._least or _cores() < 2:
+        if len(placed) < self._least:
             return _read(self._git, placed)
         mine, others = _halves(placed)
         if self._process is None:
