@@ -79,11 +79,11 @@ def _committed(view: View, env: dict[str, str]) -> list[Problem]:
 
 def _settled(view: View, env: dict[str, str]) -> tuple[Problem, ...]:
     """What is wrong with decisions, as main has them."""
-    from hqd.bootstrap import gate_registry
-
     settled = view.live.settled
     if not settled.problems and all(each.decision.check is None for each in settled.active):
         return ()
+    from hqd.bootstrap import gate_registry  # not before: it brings all kinds of gates with it
+
     settings = view.current.settings if view.current is not None else None
     return problems_of(settled, gate_registry(env, settings, {}).check)
 
