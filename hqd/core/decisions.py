@@ -239,8 +239,8 @@ def accepts(event: Event) -> bool:
     return event.event in (EventKind.DONE, EventKind.LANDED)
 
 
-def files(task: Task, event: Event) -> tuple[Decision, ...]:
-    """The decisions that an event of a task files, in the order of its steps."""
+def files(task: Task, event: Event, main: str = "") -> tuple[Decision, ...]:
+    """The decisions that an event of a task files, in the order of its steps. `main`: the commit below it."""
     cursor = task.cursor
     if not cursor.decided or not accepts(event):
         return ()
@@ -253,7 +253,7 @@ def files(task: Task, event: Event) -> tuple[Decision, ...]:
             task=task.id,
             step=step,
             attempt=cursor.attempts.get(step),
-            commit=event.landed or cursor.landed or cursor.head,
+            commit=event.landed or cursor.landed or cursor.head or main or None,
         ).model_copy(update={"playbooks": made.playbooks or own})
         for number, (step, made) in enumerate(_pending(cursor), start=1)
     )

@@ -121,7 +121,7 @@ class Draft:
         note = layout.note_path(task.id)
         if task.state is State.BLOCKED is not event.to and note in self.notes and all(a.path != note for a in acts):
             acts = (*acts, Act(note, self.notes[note]))  # it goes with the state; what was written there is kept aside
-        filed = decisions.files(task, event)
+        filed = decisions.files(task, event, self.board.snapshot)
         extra = (*extra, *((decision_path(each), write_decision(each)) for each in filed))
         self.decided += filed
         after = self.batch.task(

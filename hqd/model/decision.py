@@ -40,7 +40,8 @@ class Recorded(Value):
 class Decision(Recorded):
     """A decision in `workspace/decisions/`: recorded by a task and filed when its work was accepted, or a person's own.
 
-    `at` None: a person gave no date; it then counts as older than all others. `commit`: what landed the task's work.
+    `at` None: a person gave no date; it then counts as older than all others. `commit`: what
+    landed the task's work; of work that lands nothing, the commit of main on which it was accepted.
     """
 
     id: str = Field(pattern=DECISION_ID)

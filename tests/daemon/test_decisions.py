@@ -81,6 +81,8 @@ def test_a_later_task_that_contradicts_a_decision_is_stopped_and_told_which_comm
     (decision,) = decisions(hq)
     assert (decision.task, decision.step, decision.topic, decision.playbooks) == (three, "work", "units", ("general",))
     assert decision.decision == "Every length is given in metres."
+    assert decision.commit is not None
+    assert hq.git("merge-base", "--is-ancestor", decision.commit, "main") == ""
     work(hq, "forty-seven.md", "forty-eight.md")
     (commit,) = hq.git("log", "--format=%H", "main", "--", "workspace/decisions/D-*").split()
     last = hq.records(task_of(hq, "forty-seven"))[-2]
