@@ -3,7 +3,8 @@
 `history` is a generated HQ of 10,000 tasks and some 40,000 attempts, made by real git acts with every fault and every
 opinion known: seconds of `hqd backtest` with one program gate over all of it, cold (no index) and warm, as a person
 would call it; labels against what people thought. `honesty`: intervals against the truth and coin-flip gates let in
-over 500 small histories; lessons of known precision against admission.
+over 500 small histories for each of five seeds; lessons of known precision against admission. `scar`: the scar-tissue
+curve on recorded answers, where the data is there.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bench import lessons_honesty, lessons_replay
+from bench import lessons_honesty, lessons_replay, lessons_scar
 from bench.lessons_history import Made, environment, make
 from hqd.adapters.archive import FILE, GitArchive
 from hqd.adapters.repository import GitRepository
@@ -51,7 +52,12 @@ def run(quick: bool) -> dict[str, Any]:
         }
     finally:
         shutil.rmtree(place, ignore_errors=True)
-    return {"history": history, "honesty": lessons_honesty.run(quick), "targets": TARGETS}
+    return {
+        "history": history,
+        "honesty": lessons_honesty.run(quick),
+        "scar": lessons_scar.curve(quick),
+        "targets": TARGETS,
+    }
 
 
 def backtests(root: Path) -> dict[str, Any]:
@@ -98,7 +104,7 @@ def show(result: Mapping[str, Any]) -> str:
         f"  {history['tasks']} tasks, {history['attempts']} attempts, {history['events']} events",
         f"  cold {history['cold']}  warm {history['warm']}  same numbers: {history['same_numbers']}",
         f"  seen {history['seen']}: decided {history['decided']:.2%}, right {history['right']:.2%}",
-        f"  coverage {honest['coverage']}",
+        *_covered(honest["coverage"]),
         "  precision  base   strict fpr  let in  better than chance",
     ]
     lines += [
@@ -106,4 +112,21 @@ def show(result: Mapping[str, Any]) -> str:
         f"  {row['better_than_chance']:18.2f}"
         for row in honest["planted"]
     ]
-    return "\n".join(lines)
+    return "\n".join([*lines, *_scar(result["scar"])])
+
+
+def _covered(found: Mapping[str, Any]) -> list[str]:
+    rows = {"all": found, **found["seeds"]}
+    return [f"  covered, seed {name}: {each['covered']}, coins {each['coins_let_in']}" for name, each in rows.items()]
+
+
+def _scar(found: Mapping[str, Any]) -> list[str]:
+    if "skipped" in found:
+        return [f"  scar tissue: {found['skipped']}"]
+    windows = found["windows"].items()
+    rows = [
+        f"  escapes in the {name} {found['window']}: {each['lessons']['mean']} with lessons, "
+        f"{each['control']['mean']} without, {each['below_control']:.0%} below"
+        for name, each in windows
+    ]
+    return [*rows, f"  good outputs stopped: {found['false_positives']}"]

@@ -12,7 +12,9 @@ from __future__ import annotations
 import heapq
 import json
 import random
-from dataclasses import dataclass, replace
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from hqd.core.backtest import Backtest, Evidence, Judged, backtest
@@ -254,36 +256,76 @@ def settings(rng: random.Random) -> Rates:
     )  # fmt: skip
 
 
-def coverage(histories: int, seed: int = 7, towns: int = 25) -> dict[str, Any]:
-    """How often the 95 % intervals of precision and of the false-positive rate cover the truth; coins let in."""
+SEEDS = (7, 19, 43, 71, 101)
+"""Each is a draw of its own of towns and histories: what holds for one alone may be its luck."""
+
+
+def coverage(histories: int, seeds: Sequence[int] = SEEDS, towns: int = 25) -> dict[str, Any]:
+    """How often the 95 % intervals cover the truth; coin-flip gates let in.
+
+    `histories` for each seed. Over all seeds, and seed by seed.
+    """
+    each = [_covered(histories, seed, towns) for seed in seeds]
+    whole = _Tally()
+    for found in each:
+        whole.add(found)
+    return {**whole.facts(), "seeds": {str(seed): found.facts() for seed, found in zip(seeds, each, strict=True)}}
+
+
+FIGURES = ("precision", "false_positives", "strict_fpr", "base")
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Counts over histories. `inside` of `asked`: intervals that cover the truth; `right` of `seen`: labels."""
+
+    histories: int = 0
+    inside: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+    coins: int = 0
+    right: int = 0
+    seen: int = 0
+
+    def add(self, other: _Tally) -> None:
+        self.inside += other.inside
+        self.asked += other.asked
+        for name in ("histories", "coins", "right", "seen"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
+    def facts(self) -> dict[str, Any]:
+        low, high = interval(self.coins, self.histories)
+        return {
+            "histories": self.histories,
+            "covered": {name: round(self.inside[name] / self.asked[name], 4) for name in FIGURES},
+            "coins_let_in": {
+                "of": self.histories,
+                "let_in": self.coins,
+                "share": round(self.coins / self.histories, 4),
+                "interval": [round(low, 4), round(high, 4)],
+            },
+            "labels_right": round(self.right / self.seen, 4),
+        }
+
+
+def _covered(histories: int, seed: int, towns: int) -> _Tally:
     rng = random.Random(seed)
-    inside = {"precision": 0, "false_positives": 0}
-    asked = {"precision": 0, "false_positives": 0}
-    coins, right, seen = 0, 0, 0
+    found = _Tally()
     for _town in range(towns):
         rates = settings(rng)
         real = truth(rates, rng)
         for _each in range(histories // towns):
             small = Small(rates, rng.randrange(120, 420), rng)
-            found = figures(small)
-            for name, share, value in (
-                ("precision", found.figures.precision, real.precision),
-                ("false_positives", found.figures.false_positives, real.false_positives),
-            ):
+            shares = figures(small).figures
+            for name in FIGURES:
+                share, value = getattr(shares, name), getattr(real, name)
                 if share.n:
-                    asked[name] += 1
-                    inside[name] += share.low <= value <= share.high
-            coins += admit(figures(small, coin=True), max_fpr=1.0).admitted
-            one, all_ = labels_right(small)
-            right, seen = right + one, seen + all_
-    number = histories // towns * towns
-    low, high = interval(coins, number)
-    return {
-        "histories": number,
-        "covered": {name: round(inside[name] / asked[name], 4) for name in inside},
-        "coins_let_in": {"of": number, "let_in": coins, "share": coins / number, "interval": [low, high]},
-        "labels_right": round(right / seen, 4),
-    }
+                    found.asked[name] += 1
+                    found.inside[name] += share.low <= value <= share.high
+            found.histories += 1
+            found.coins += admit(figures(small, coin=True), max_fpr=1.0).admitted
+            right, seen = labels_right(small)
+            found.right, found.seen = found.right + right, found.seen + seen
+    return found
 
 
 def labels_right(small: Small) -> tuple[int, int]:
@@ -293,16 +335,18 @@ def labels_right(small: Small) -> tuple[int, int]:
     return right, len(known)
 
 
+KNOWN = Rates(siblings=0.2, overlooked=0.002, named=0.995, mended=0.99, late=0.01, other=0.08)
+"""A town in which the cause of a rejection nearly always comes out: elsewhere no lesson has a precision of 0.98."""
+
+
 def planted(each: int, tasks: int = 400, lessons: int = 25, seed: int = 11) -> list[dict[str, float]]:
     """Lessons of true precision from the base rate up to 0.98: how often each is let in. `each`: histories for one."""
     rng = random.Random(seed)
-    rates = Rates(siblings=0.2, overlooked=0.01, named=0.95, mended=0.98, late=0.01, other=0.08)
-    base = truth(rates, rng).base
+    base = truth(KNOWN, rng).base
     rows = []
     for number in range(lessons):
-        target = base + (0.98 - base) * number / (lessons - 1)
-        town = replace(rates, false=min(0.95, _false_for(rates, target)))
-        real = truth(town, rng, LARGE // 2)
+        town = _of_precision(base + (0.98 - base) * number / (lessons - 1))
+        real = truth(town, rng)
         both = [figures(Small(town, tasks, rng)) for _ in range(each)]
         rows.append(
             {
@@ -316,14 +360,22 @@ def planted(each: int, tasks: int = 400, lessons: int = 25, seed: int = 11) -> l
     return rows
 
 
-def _false_for(rates: Rates, precision: float) -> float:
-    """How often a gate may fire on outputs without the fault to come to that precision, roughly."""
-    return rates.fault * rates.hit * (1 - precision) / (precision * (1 - rates.fault))
+def _of_precision(wanted: float) -> Rates:
+    """The town in which the gate fires so often on outputs without the fault that it comes to that true precision.
+
+    The same random numbers for every try, so that precision only falls as false firings rise.
+    """
+    low, high = 0.0, 1.0
+    for _halving in range(14):
+        middle = (low + high) / 2
+        found = truth(replace(KNOWN, false=middle), random.Random(5), LARGE // 4).precision
+        low, high = (middle, high) if found > wanted else (low, middle)
+    return replace(KNOWN, false=(low + high) / 2)
 
 
 def run(quick: bool) -> dict[str, Any]:
     """quick: fewer histories."""
     return {
-        "coverage": coverage(100 if quick else 500),
+        "coverage": coverage(100, SEEDS[:1]) if quick else coverage(500),
         "planted": planted(10 if quick else 40, lessons=7 if quick else 25),
     }
