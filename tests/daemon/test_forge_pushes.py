@@ -260,3 +260,23 @@ def test_without_a_forge_a_persons_commits_on_the_branch_are_not_overwritten_eit
         assert hq.git("merge-base", theirs, str(again.cursor.head)) == theirs
         assert hq.git("show", f"{branch(task.id)}:content/a.md").strip() == SECOND
         assert hq.git("show", f"{branch(task.id)}:content/b.md").strip() == "by hand"
+
+
+def test_a_main_that_a_person_has_merged_into_the_branch_is_not_the_works(tmp_path: Path) -> None:
+    """The button `Update branch`: the review's gates judge what the task has changed, not what main has."""
+    limit = 'gates = [{ kind = "diff_limits", max_files = 1 }]\nreview = {'
+    with desk(tmp_path) as at, at.hq.daemon() as loop:
+        at.hq.write("playbooks/article.toml", playbook().replace("review = {", limit))
+        at.hq.commit("limits")
+        at.hq.drop("a.md", TASK)
+        task = reviewed(at, loop)
+        at.hq.git("push", "-q", "origin", "main")
+        commit(at.bare, "main", {"content/x.md": "x", "content/y.md": "y"}, "main", "Of somebody else")
+        tree = at.git("merge-tree", "--write-tree", "main", branch(task.id)).split()[0]
+        sides = ("-p", branch(task.id), "-p", "main")
+        made = at.git("-c", "user.name=T", "-c", "user.email=t@x", "commit-tree", tree, *sides, "-m", "Update branch")
+        at.git("update-ref", f"refs/heads/{branch(task.id)}", made)
+        again = reviewed(at, loop, task.cursor.head)
+        settle(loop, lambda: events(at, task)[-1] == "review_opened")
+        assert again.cursor.head == made
+        assert [gate.status.value for gate in last(at, task, "review_opened").gates] == ["pass"]

@@ -12,6 +12,7 @@ from hqd.adapters.branches.leftovers import marked
 from hqd.adapters.branches.merges import merge, scratch, unchanged_by
 from hqd.adapters.branches.updates import Updates
 from hqd.adapters.git import DURABLE, GitFailed, trouble
+from hqd.adapters.remote import FETCHED
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.core.landing import moved, works
@@ -54,7 +55,9 @@ class GitBranches:
             "GIT_COMMITTER_EMAIL": email,
         }
         self._looking = threading.Lock()
-        self.updates = Updates(repository.git, self._beside, self._identity, self.main, self._checked_out)
+        self.updates = Updates(
+            repository.git, self._beside, self._identity, self.main, self._checked_out, self._fetched
+        )
         self._landings = Landings(repository.git, self._beside)
 
     def point(self, task: str, head: str, expected: str | None = None) -> None:
@@ -76,6 +79,11 @@ class GitBranches:
 
     def main(self) -> str | None:
         return self._repository.resolve(self._repository.ref)
+
+    def _fetched(self) -> list[str]:
+        """Main as a remote was last seen to have it, which a person may have merged before it is main here."""
+        names = f"{FETCHED}*/{self._repository.branch}"
+        return walk.lines(self._git, "for-each-ref", "--format=%(objectname)", names)
 
     def tip(self, task: str) -> str | None:
         return self._repository.resolve(_branch_ref(task))

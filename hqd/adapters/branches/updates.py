@@ -35,7 +35,8 @@ class _Looked:
 
 class Updates:
     """Port Updating. `beside`: the pathspec of what is work; `identity`: git's variables of who signs; `main` tells
-    main's tip, `busy` the folder in which a task's branch is checked out. Safe for many threads."""
+    main's tip, `fetched` where remotes had it last, `busy` the folder in which a task's branch is checked out. Safe
+    for many threads."""
 
     def __init__(
         self,
@@ -44,8 +45,10 @@ class Updates:
         identity: Mapping[str, str],
         main: Callable[[], str | None],
         busy: Callable[[str], str | None],
+        fetched: Callable[[], Sequence[str]] = tuple,
     ) -> None:
         self._git, self._beside, self._identity, self._main, self._busy = git, beside, identity, main, busy
+        self._fetched = fetched
         self._lock = threading.Lock()
         self._looked: dict[str, _Looked] = {}
         self._told: dict[str, tuple[str, str, int]] = {}
@@ -105,8 +108,8 @@ class Updates:
         return Drift(tip, onto, start, tuple(touching), conflicts, rewritten)
 
     def base(self, base: str, head: str) -> str:
-        tip = self._main()
-        fork = next(iter(walk.lines(self._git, "merge-base", tip, head)), None) if tip is not None else None
+        tips = [tip for tip in (self._main(), *self._fetched()) if tip is not None]
+        fork = next(iter(walk.lines(self._git, "merge-base", head, *tips)), None) if tips else None
         return fork if fork not in (None, head) and walk.is_ancestor(self._git, base, fork) else base
 
     def beside(self, head: str, known: Sequence[str], theirs: str) -> tuple[str, Drift | None]:
