@@ -156,7 +156,7 @@ def starts(file: Path) -> Iterator[tuple[int, str]]:
     for node in ast.walk(parse(file)):
         if isinstance(node, ast.Call) and ast.unparse(node.func) in {f"subprocess.{name}" for name in SUBPROCESS}:
             yield node.lineno, ast.unparse(node.func)
-    names = [(line, *what[:2]) for line, what in imports_of(file) if len(what) > 1]
+    names = [(line, what[0], what[1]) for line, what in imports_of(file) if len(what) > 1]
     for line, module, name in (*attributes_of(file), *names):
         if module == "os" and (name in OS or name.startswith(EXEC_OR_SPAWN)):
             yield line, f"os.{name}"
@@ -185,7 +185,7 @@ def test_only_the_command_line_reads_environment_and_arguments() -> None:
     for file in FILES:
         if module_of(file)[1:2] in {("cli",), ("__main__",)}:
             continue
-        names = [(line, *what[:2]) for line, what in imports_of(file) if len(what) > 1]
+        names = [(line, what[0], what[1]) for line, what in imports_of(file) if len(what) > 1]
         faults += [
             f"{name_of(file)}:{line}: {module}.{name}"
             for line, module, name in (*attributes_of(file), *names)
@@ -269,10 +269,8 @@ def test_commands_import_only_what_they_use(hq_repo: Path, git: Git) -> None:
     git(hq_repo, "add", "playbooks")
     git(hq_repo, "commit", "--quiet", "--message=A playbook")
     all_told = []
-    for part in (
-        ["add --title Tea", "pause"],
-        [words for words, _ in STARTS],
-    ):  # pause: a turn, which takes the task in
+    # A word is a turn, and a turn takes tasks in; the first look at the board checks all rules and remembers them.
+    for part in (["add --title Tea", "pause", "status"], [words for words, _ in STARTS]):
         all_told = json.loads(
             subprocess.run(
                 [sys.executable, "-c", RUN_ALL, json.dumps(part)],
