@@ -132,16 +132,18 @@ class Second:
 def main() -> None:
     """What the second process does, until its standard input ends."""
     desk, folder = _Desk(), None
-    for line in sys.stdin.buffer:
-        folder = Path(os.fsdecode(line[:-1]))
-        word, (cwd, env, place), what = marshal.loads((folder / _ASKED).read_bytes())  # noqa: S302 - of its starter
-        git = Git(Path(cwd), env, place)
-        told = desk.read(git, *what) if word == "read" else desk.label(git, *what)
-        (folder / _ANSWER).write_bytes(marshal.dumps(told, _FORMAT))
-        sys.stdout.write("\n")
-        sys.stdout.flush()
-    if folder is not None:  # whoever started it was killed, and tidies nothing up
-        shutil.rmtree(folder, ignore_errors=True)
+    try:
+        for line in sys.stdin.buffer:
+            folder = Path(os.fsdecode(line[:-1]))
+            word, (cwd, env, place), what = marshal.loads((folder / _ASKED).read_bytes())  # noqa: S302 - of its starter
+            git = Git(Path(cwd), env, place)
+            told = desk.read(git, *what) if word == "read" else desk.label(git, *what)
+            (folder / _ANSWER).write_bytes(marshal.dumps(told, _FORMAT))
+            sys.stdout.write("\n")
+            sys.stdout.flush()
+    finally:
+        if folder is not None:  # whoever started it may have been killed, and tidies nothing up
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Desk:
