@@ -88,6 +88,8 @@ def _sends_back(event: Event, task: Task) -> bool:
 
 
 def _sent_back(event: Event, before: tuple[Playbook, int], after: tuple[Playbook, int]) -> Event | Otherwise:
+    if event.step not in _agents(*before):
+        return event  # not to an agent: to the review itself, which looks at other commits
     named = any(finding.step == event.step for finding in event.findings)  # `--to STEP`
     by_rule = not named and _mender(*before) == event.step
     playbook, place = after
