@@ -265,6 +265,15 @@ def _write(found: Shelf, lesson: Lesson, pair: _Pair) -> str:
     return path
 
 
+def _why_none(pair: _Pair, tried: Sequence[Tried]) -> str:
+    """With what a person can do about it."""
+    if pair.good is None:
+        return "no correction is known; name one with --kind K --set key=value"
+    if tried:
+        return "nothing shows that one of these is right; take one with --pick N"
+    return "no simple gate tells the two apart; name one with --kind K --set key=value"
+
+
 def _mark(each: Tried) -> str:
     """`-`: nothing speaks against it, and nothing for it."""
     if not each.passes:
@@ -282,8 +291,7 @@ def _print(found: Shelf, lesson: Lesson, path: str, pair: _Pair, tried: Sequence
         rows = [[str(number), _mark(each), each.written, each.why] for number, each in enumerate(tried, 1)]
         terminal.rows(("", "", "gate", "on history"), rows, indent=2)
     if lesson.gate is None:
-        why = "no correction is known" if pair.good is None else "no simple gate tells the two apart safely"
-        terminal.say(f"no gate chosen: {why}; write one into the file (docs/gates.md)")
+        terminal.say(f"no gate chosen: {_why_none(pair, tried)}, or write one into the file (docs/gates.md)")
     else:
         params = ", ".join(
             f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in lesson.gate.params.items()

@@ -6,6 +6,7 @@ An error keeps that one lesson out of force (its last good version stays), never
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from datetime import date
 
 from hqd.core.context.tokens import estimate_tokens
 from hqd.core.lesson_conflict import contradictions
@@ -100,9 +101,10 @@ def _scope(
 
 
 def _contradicting(lessons: Mapping[str, Lesson]) -> Iterator[Problem]:
-    """The later of two by path stays out of force until a person has decided."""
+    """The later of two stays out of force until a person has decided: by `created`, then by path."""
     paths = {lesson.id: path for path, lesson in sorted(lessons.items(), reverse=True)}
-    in_force = [lesson for _path, lesson in sorted(lessons.items()) if lesson.in_force]
+    aged = sorted(lessons.items(), key=lambda each: (each[1].created or date.min, each[0]))
+    in_force = [lesson for _path, lesson in aged if lesson.in_force]
     superseded = {name for lesson in in_force for name in lesson.supersedes}
     for one, other, why in contradictions(in_force):
         if {one.id, other.id} & superseded:

@@ -195,6 +195,29 @@ def test_of_two_that_contradict_on_a_topic_the_second_stays_out_of_force_and_is_
         assert any("L-0002-x.md" in line and "contradicts L-0001 on refunds" in line for line in told), told
 
 
+@pytest.mark.parametrize(("name", "status"), [("L-0000", "shadow"), ("L-0001", "warn")])
+def test_what_was_in_force_first_stays_whatever_the_names_of_files_say(
+    hq: Headquarters, name: str, status: str
+) -> None:
+    """Ids follow from no order: one that contradicts, or takes the same id, may stand before it in the folder."""
+    put(hq, lesson(LessonStatus.ENFORCE))
+    with hq.daemon() as loop:
+        assert only_lessons(loop) == ["L-0001"]
+        wants = GateSpec(name="g", kind="must_include", params={"values": ["your money back"]})
+        hq.write("lessons/L-0000-a.md", write_lesson(lesson(LessonStatus(status), name, gate=wants)).decode())
+        if name == "L-0001":
+            (hq.root / "lessons/L-0000-a.md").rename(hq.root / "lessons/L-0001-a.md")
+        hq.commit("a second one")
+        settle(loop)
+        assert only_lessons(loop) == ["L-0001"]
+        assert [each.status.value for each in loop.parts.rulebook.current.lessons] == ["enforce"]
+        told = [str(each) for each in loop.all_problems()]
+        if name == "L-0000":
+            assert any("L-0000 stays out of force: L-0001 was there before it" in line for line in told), told
+    with hq.daemon() as loop:
+        assert [each.status.value for each in loop.parts.rulebook.current.lessons] == ["enforce"], "after a restart too"
+
+
 def test_texts_of_lessons_are_capped_together_and_what_leaves_is_named_in_the_manifest(tmp_path: Path) -> None:
     hq = make(tmp_path, SETTINGS + "[lessons]\nrecord = false\ncontext_tokens = 14\n", general=GATES)
     put(hq, lesson(LessonStatus.WARN, "L-0001", gate=None, context=LessonContext(text="Say nothing of the weather.")))
