@@ -25,6 +25,7 @@ from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.errors import Expected, RemoteRefused
 from hqd.model.names import branch as branch_name
+from hqd.model.problem import one_line
 from hqd.model.remote import Pushed, PushOutcome, RefUpdate
 from hqd.model.settings import Repository
 from hqd.model.spelling import meant
@@ -37,6 +38,9 @@ _THERE = "refs/hqd/there/"
 _GONE = "refs/hqd/gone/"
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9_-]{0,60}")
 _MANY_PACKS = 50
+_SUBMODULE = re.compile(r"^\s*path\s*=\s*(\S.*?)\s*$", re.MULTILINE)
+_LFS = re.compile(r"^[^#\n]*\sfilter=lfs\b", re.MULTILINE)
+_NAMED, _LONGEST = 5, 100_000
 _FIRST_FETCH = 1800.0
 """Seconds that a fetch may take: the first one brings all of a repository."""
 
@@ -101,6 +105,20 @@ class Mirror:
     def there(self, task: str) -> str | None:
         """The tip of a task's branch as the remote was last known to have it."""
         return self.repository.resolve(f"{_THERE}{task}")
+
+    def unfilled(self) -> tuple[str, ...]:
+        modules = _SUBMODULE.findall(self._read(".gitmodules"))
+        named = ", ".join(one_line(path)[:60] for path in modules[:_NAMED]) + (", …" if len(modules) > _NAMED else "")
+        fill = f"[repos.{self.name}] setup may fill them: git submodule update --init"
+        found = [f"submodules stay empty ({named}); {fill}"] if modules else []
+        if _LFS.search(self._read(".gitattributes")):
+            found.append("files of git LFS stay the pointers that git has; what a setup makes of them counts as work")
+        return tuple(found)
+
+    def _read(self, path: str) -> str:
+        """A file at the root of main; empty where it is not there. Never followed, if it is a link."""
+        done = self.repository.git.read("cat-file", "blob", f"{self.main}:{path}", codes=(0, 128))
+        return done.out[:_LONGEST].decode("utf-8", "replace") if done.code == 0 else ""
 
     def _follow(self, found: Mapping[str, str]) -> None:
         if self.main in found:

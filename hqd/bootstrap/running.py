@@ -132,7 +132,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         cone[0] = (mode, day, _folders(hq.root, tree))
 
     notifier = notifier_of(rulebook, found, env, hq.root, display, stack, quiet=quiet)
-    targets = Targets(places, executor, rulebook)
+    targets = Targets(places, executor, rulebook, note=display.note)
     outsides: tuple[Outside, ...] = (targets,)
     if not quiet:
         known = (places, mirrors, found, display.note, notifier, following.seek)

@@ -124,7 +124,7 @@ class Runner:
         try:
             ready = bring_up(job, self._shop, entry.stop, progress, theirs)
         except Expected as fault:
-            return job.ended(Outcome.FAILED, Failure.TRANSIENT, clean(fault.message, self._shop.secrets()))
+            return self._unready(entry, fault)
         if isinstance(ready, Report):
             return ready
         job, gates = ready.job, ready.gates
@@ -151,6 +151,12 @@ class Runner:
             what = meaning(fault)
             ended = job.ended(what.outcome, what.failure, clean(what.message, self._shop.secrets()))
             return replace(ended, retry_after=what.wait)
+
+    def _unready(self, entry: Running, fault: Expected) -> Report:
+        """What kept a review from being made ready is no fault of the work's."""
+        if entry.stop.is_set():
+            return entry.job.ended(Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
+        return entry.job.ended(Outcome.FAILED, Failure.TRANSIENT, clean(fault.message, self._shop.secrets()))
 
     def _lost(self, entry: Running, done: Future[Result]) -> None:
         """The worker's edge: a bug, or a dead worker process, is recorded and shown, never swallowed."""

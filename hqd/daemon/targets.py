@@ -54,6 +54,7 @@ class _Known:
     new: bool = False  # fetched since it was last looked whether something landed
     wanted: frozenset[str] = frozenset()  # tasks
     unshown: dict[str, str] = field(default_factory=dict)  # task -> tip that the remote does not want
+    unfilled: tuple[str, ...] = ()  # what copies stay without, as people were told
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ class _Fetched:
     tip: str | None = None
     fault: HqdError | None = None
     refused: Mapping[str, str] = field(default_factory=dict)
+    unfilled: tuple[str, ...] = ()
 
 
 class Targets:
@@ -74,8 +76,10 @@ class Targets:
         executor: Executor,
         rulebook: Rulebook,
         clock: Callable[[], float] = time.monotonic,
+        note: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self._places, self._executor, self._rulebook, self._clock = places, executor, rulebook, clock
+        self._note = note
         self._known: dict[str, _Known] = {}
         self._home: queue.SimpleQueue[_Fetched] = queue.SimpleQueue()
         self.pushes = Pushes(places, executor, lambda: self._wake(), clock)
@@ -196,7 +200,8 @@ class Targets:
                 raise Expected(f"{repo} has no remote")
             place.target.fetch()
             refused = show(place, unseen)
-            self._home.put(_Fetched(repo, began, tip=place.branches.main(), refused=refused))
+            tip, unfilled = place.branches.main(), place.target.unfilled()
+            self._home.put(_Fetched(repo, began, tip=tip, refused=refused, unfilled=unfilled))
         except HqdError as fault:
             self._home.put(_Fetched(repo, began, fault=fault))
         except BaseException as bug:
@@ -221,6 +226,10 @@ class Targets:
             return
         known.tip, known.good, known.failures, known.new = came.tip, came.began, 0, True
         known.unshown.update(came.refused)
+        for what in came.unfilled:
+            if what not in known.unfilled:
+                self._note(f"{came.repo}: {what}")
+        known.unfilled = came.unfilled
 
     def _offer(self) -> None:
         """What claims may begin at: mains that were fetched no longer ago than the interval (or a turn or two)."""

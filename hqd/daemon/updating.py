@@ -133,7 +133,7 @@ def recheck(
         copy = None
         if any("command" in repr(specs) for _, specs in steps):
             progress("copy")
-            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.repo, head))
+            copy = stack.enter_context(shop.copies.borrow(job.task.id, job.repo, head, stop))
         progress("gates")
         branches = shop.places(job.repo).branches
         known = facts(job.task, job.values, job.now, kin=job.kin)

@@ -206,6 +206,9 @@ class Target(Remote, Protocol):
     def there(self, task: str) -> str | None:
         """The tip of hqd/TASK as the remote was last known to have it."""
 
+    def unfilled(self) -> tuple[str, ...]:
+        """What main holds pointers to only, and copies stay without: submodules, files of git LFS; in words."""
+
 
 class Notifier(Protocol):
     """Tells people by command or webhook. Never raises, never blocks the loop."""

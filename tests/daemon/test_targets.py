@@ -6,7 +6,7 @@ from pathlib import Path
 
 from hqd.model.failure import Failure, ParkReason
 from tests.daemon.headquarters import only, settle
-from tests.daemon.target_repository import FIX, GREEN, MEND, PYTHON, RED, TASK, TESTS, shop
+from tests.daemon.target_repository import FIX, GREEN, MEND, PYTHON, RED, TASK, TESTS, shop, site
 
 
 def test_a_task_is_worked_on_reviewed_and_landed_in_its_repository(tmp_path: Path) -> None:
@@ -166,6 +166,23 @@ def test_a_setup_that_hangs_ends_with_its_task_and_with_hqd(tmp_path: Path) -> N
         settle(loop, lambda: not loop.runner.running, seconds=10)
         assert only(loop).cursor.failure is Failure.INTERRUPTED
         assert loop.live.holds == {}
+
+
+def test_a_submodule_that_the_setup_fills_is_no_work_and_an_empty_one_is_said(tmp_path: Path) -> None:
+    setup = 'setup = ["git", "-c", "protocol.file.allow=always", "submodule", "update", "--init"]\n'
+    hq, here = shop(tmp_path, more=setup, mender=f"{MEND}; assert pathlib.Path('vendor/lib/lib.py').exists()")
+    (tmp_path / "lib").mkdir()
+    lib = site(tmp_path / "lib", hq.env, {"lib.py": "x = 1\n"})
+    here.git("-c", "protocol.file.allow=always", "submodule", "--quiet", "add", str(lib.remote), "vendor/lib")
+    here.commit({".gitattributes": "*.bin filter=lfs diff=lfs merge=lfs -text\n"})
+    hq.drop("mend.md", TASK)
+    with hq.daemon() as loop:
+        settle(loop, lambda: bool(hq.folder("review")))
+        changed = here.git("diff", "--name-only", f"main..hqd/{only(loop).id}", where=here.remote)
+    assert changed == "calc.py"
+    said = [note for note in hq.shown.notes if note.startswith("site:")]
+    assert "submodules stay empty (vendor/lib)" in said[0]
+    assert "pointers" in said[1]
 
 
 def test_agents_work_at_once_each_in_its_own_copy_and_groups_bound_them(tmp_path: Path) -> None:

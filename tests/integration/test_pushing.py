@@ -55,6 +55,9 @@ class Busy:
     def there(self, task: str) -> str | None:
         return self._mirror.there(task)
 
+    def unfilled(self) -> tuple[str, ...]:
+        return self._mirror.unfilled()
+
     def push(self, updates: Sequence[RefUpdate]) -> tuple[Pushed, ...]:
         self.pushes += 1
         self._meanwhile()
