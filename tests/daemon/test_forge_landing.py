@@ -14,6 +14,7 @@ from hqd.model.record import ReviewState
 from hqd.model.task import State
 from hqd.testing.forge_state import Protection
 from tests.daemon.headquarters import only, settle
+from tests.daemon.test_labels_of_acts import labels
 from tests.forge_hq import TASK, Forged, forged
 
 
@@ -52,6 +53,7 @@ def test_approved_on_the_forge_it_is_merged_by_hqd_in_the_playbooks_style(tmp_pa
         assert at.git("show", f"main:content/{task.id[9:-7]}.md") == "three good words"
         assert len(parents) == (2 if style == "merge" else 1)
         assert at.hq.events(task.id)[-2:] == ["landed", "done"]
+        assert labels(at.hq) == [("accepted", "merged")], "a label for the backtest, whoever pressed the button"
         assert at.git("for-each-ref", "refs/heads/hqd") == ""
 
 
