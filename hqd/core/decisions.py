@@ -274,6 +274,11 @@ def contradicted(task: Task, board: Board) -> Park | None:
         for _step, each in _pending(cursor)
     ]
     mine += [each for each in board.decisions if each.task == task.id]
+    steps = [step for step, _each in _pending(cursor)]
+    for place, step in enumerate(steps):
+        for earlier in range(place):
+            if contradicts(mine[earlier], mine[place]):
+                return Park(ParkReason.DECISION, _with_itself(mine[earlier], steps[earlier], mine[place], step))
     replaced = {name for each in (*mine, *board.decisions) for name in each.supersedes}
     for each in mine:
         for other in board.decisions:
@@ -289,6 +294,14 @@ def _both(mine: Recorded, other: Decision) -> str:
         f" says: {_cut(other.decision)} Choose: write `supersedes: {other.id}` into the front matter of this task, or"
         f" `status: withdrawn` into that decision (and `hqd apply`), then retry; or retry with --from STEP to have it"
         f" decided anew"
+    )
+
+
+def _with_itself(one: Recorded, step: str, other: Recorded, later: str) -> str:
+    return (
+        f"on the topic {one.topic!r} step {step} decided: {_cut(one.decision)} But step {later} of the same task says:"
+        f" {_cut(other.decision)} Choose: say in the task which one holds, and retry with --from the step that is to"
+        f" decide it anew"
     )
 
 

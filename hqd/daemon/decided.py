@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hqd.codec.decision import Entry, data_entries, read_entry, read_section
-from hqd.core.decisions import MOST, Filed, checks_of, cited
+from hqd.core.decisions import MOST, Filed, checks_of, cited, contradicts
 from hqd.daemon.job import Job
 from hqd.daemon.made import Made
 from hqd.daemon.workshop import Workshop
@@ -33,6 +33,11 @@ def take(found: Made, shop: Workshop) -> str | None:
         faults += wrong
         if recorded is not None:
             faults += [f"{recorded.title}: {each}" for each in _unfit(recorded, gates, known)]
+            faults += [
+                f"{recorded.title}: contradicts {each.title}, on the same topic {each.topic!r}: record one of them"
+                for each in made
+                if contradicts(each, recorded)
+            ]
             if all(recorded != each for each in made):
                 made.append(recorded)
     if faults:

@@ -237,6 +237,35 @@ def test_two_tasks_that_end_together_do_not_both_settle_one_topic(hq: Headquarte
     assert len(decisions(hq)) == 1
 
 
+def test_a_task_that_contradicts_itself_is_parked_or_told_before_anything_is_filed(hq: Headquarters) -> None:
+    """Two steps: a person says which decides anew. One answer: the agent mends it."""
+    first = '[[steps]]\nname = "plan"\nagent = "worker"\n[[steps]]'
+    hq.write("playbooks/general.toml", LAX.replace("[[steps]]", first, 1))
+    by_step = "row.match == ('work' if outputs.plan is defined else 'plan')"
+    hq.write("hqd.toml", PICKED.replace("row.match is not defined or row.match == task.slug", by_step))
+    rows: list[dict[str, Any]] = [{**other("In metres."), "match": "plan"}, {**other("In feet."), "match": "work"}]
+    hq.answers(*rows)
+    hq.commit()
+    hq.drop("four.md")
+    with hq.daemon() as loop:
+        settle(loop)
+        task = only(loop)
+        assert task.cursor.reason is ParkReason.DECISION
+        note = hq.git("show", f"main:workspace/blocked/{task.id}.note.md")
+        assert "step plan decided: In metres. But step work of the same task says: In feet." in note
+        rows[1]["decisions"].append({"title": "More", "topic": "units", "decision": "In miles."})
+        hq.answers(*rows)
+        assert hq.ask(loop, "retry", task.id, **{"from": "work"}).ok
+        settle(loop)
+        failed = next(each for each in reversed(hq.records(task.id)) if each.outcome is not None)
+        assert failed.failure is Failure.MALFORMED
+        assert "More: contradicts Units, on the same topic 'Units': record one of them" in failed.findings[0].text
+        hq.answers(rows[0], {"answer": "Some words on it.", "match": "work"})
+        assert hq.ask(loop, "retry", task.id).ok
+        settle(loop)
+    assert [each.decision for each in decisions(hq)] == ["In metres."]
+
+
 @pytest.mark.parametrize(
     ("decision", "told"),
     [
