@@ -13,7 +13,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from hqd.core.review_checks import Awaited, standing
-from hqd.core.review_text import command, finding, marker, person, shown
+from hqd.core.review_text import clean, command, finding, marker, person, shown
+from hqd.core.review_verdicts import verdicts
 from hqd.model.record import Finding, ReviewState
 from hqd.model.review import Check, ItemKind, Permission, Review, ReviewItem, ReviewStatus
 from hqd.model.task import State
@@ -27,7 +28,6 @@ MOST_DEBOUNCES = 6
 _HEARS = frozenset({State.REVIEW, State.BLOCKED})
 """Where orders are heard at once; while an agent works only `drop` and `why` are, the others wait."""
 _SPOKEN = frozenset({ItemKind.COMMENT, ItemKind.LINE, ItemKind.CHANGES_REQUESTED, ItemKind.REVIEWED})
-_VERDICTS = frozenset({ItemKind.APPROVED, ItemKind.CHANGES_REQUESTED, ItemKind.DISMISSED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -339,27 +339,13 @@ def _settled(fresh: list[ReviewItem], heard: Heard, terms: Terms, now: datetime)
     return min(max(seen) + terms.debounce, min(seen) + MOST_DEBOUNCES * terms.debounce)
 
 
-def approvers(state: ReviewState, heard: Heard) -> tuple[str, ...]:
-    """Who approves of the very commit that is up for review; nobody where somebody's newest verdict is another."""
-    newest: dict[str, ReviewItem] = {}
-    for item in _people(heard):
-        if item.kind in _VERDICTS:
-            newest[item.author.login] = item
-    return tuple(person(login) for login, item in newest.items() if _counts(item, state))
-
-
-def _counts(item: ReviewItem, state: ReviewState) -> bool:
-    if item.kind is not ItemKind.APPROVED:
-        return False
-    return item.id not in state.answered if item.commit is None else item.commit == state.head
-
-
 def _verdict(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> Said | None:
-    by = approvers(state, heard)
+    found = verdicts(state, _people(heard))
     told = standing(terms.awaited, heard.checks, state.head, state.opened, now)
-    if by and not told.missing and terms.land == "never":
-        return Said(Passed(", ".join(by)))
-    good = (bool(by) or state.sample is not None) and not told.missing
+    if found.approved and not told.missing and terms.land == "never":
+        return Said(Passed(", ".join(found.by)))
+    by, free = found.by, state.sample is not None and not found.against
+    good = (found.approved or free) and not told.missing and not _elsewhere(heard, terms)
     if good != state.approved or (good and by != state.approvers):
         names = ", ".join(by if good else state.approvers)
         after = state.model_copy(update={"approved": good, "approvers": by if good else ()})
@@ -376,21 +362,29 @@ _LOOKS = {State.REVIEW: (_ended, _moved, _words, _checks, _verdict), State.BLOCK
 """What is looked for, in this order. On a blocked task people's commits count too: a retry goes on from them."""
 
 
+def _elsewhere(heard: Heard, terms: Terms) -> list[str]:
+    """A pull request that a person has aimed at another branch is not merged there by hqd."""
+    base = heard.review.base
+    return [] if base == terms.base else [f"being aimed at {terms.base} again (it is at {clean(base, most=80).text})"]
+
+
 def _waits(state: ReviewState, heard: Heard, terms: Terms) -> str:
     """What is still missing on the forge, in one line."""
     told = standing(terms.awaited, heard.checks, state.head, state.opened, heard.began)
-    by = approvers(state, heard)
-    parts = []
+    found = verdicts(state, _people(heard))
+    by, parts = found.by, _elsewhere(heard, terms)
     if told.missing:
         parts.append(f"checks: {told.missing}")
-    if not by and state.sample is None:
+    if found.against:
+        parts.append(f"an approval by {', '.join(found.against)}, who asked for changes, or that they be dismissed")
+    elif not by and state.sample is None:
         asked = f" by {', '.join(heard.review.reviewers)}" if heard.review.reviewers else ""
         parts.append(f"an approval{asked}")
     if state.sample is not None:
         parts.append("hqd, which merges it as soon as the forge lets it: nobody is asked (review.sample)")
     elif terms.land == "on_merge":
         parts.append("the merge")
-    elif terms.land == "on_approval" and by and not told.missing:
+    elif terms.land == "on_approval" and state.approved:
         parts.append(f"hqd merges it, approved by {', '.join(by)}")
     draft = " (a draft)" if heard.review.draft else ""
     return f"pull request #{heard.review.number}{draft} waits for " + (", then ".join(parts) or "a person's word")

@@ -49,6 +49,8 @@ if FLAVOUR != "github":
         "test_a_github_app_reports_check_runs": "GitHub's",
         "test_bots_are_known_as_such": "the API does not tell",
     }
+if FLAVOUR == "gitea":
+    NOT_JUDGED["test_a_thread_that_is_gone_refuses_the_reply"] = "Gitea has no threads to answer in"
 pytestmark = [
     pytest.mark.forge,
     pytest.mark.skipif(not HOME, reason="needs Prism and GitHub's description: run scripts/forge-contract"),

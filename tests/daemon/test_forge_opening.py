@@ -107,6 +107,19 @@ def test_a_description_that_a_person_has_rewritten_stays(at: Forged) -> None:
     assert (at.pull.title, at.pull.body) == ("Tim's title", "Tim's words")
 
 
+def test_what_people_have_set_otherwise_stays(at: Forged) -> None:
+    """A title of their own, a draft again, a label taken off; hqd's own description goes on."""
+    with at.hq.daemon() as loop:
+        at.hq.drop("a.md", TASK)
+        task, _review = reviewed(at, loop)
+        at.forge.edit(1, by="tim", title="Tim's title", draft=True)
+        at.forge.assign(1, "labels", [], ("article",))
+        at.hq.ask(loop, "request-changes", task.id, message="again")
+        settle(loop, lambda: at.hq.events(task.id).count("review_opened") == 2)
+    assert (at.pull.title, at.pull.draft, at.pull.labels) == ("Tim's title", True, ["hqd"])
+    assert "| `write` | `worker` | 2 | 0 |" in at.pull.body
+
+
 def test_what_was_rejected_and_tried_again_is_taken_up_on_its_pull_request(at: Forged) -> None:
     """The talk of before stays with the work."""
     with at.hq.daemon() as loop:

@@ -228,6 +228,28 @@ def test_an_approval_that_is_dismissed_or_followed_by_another_verdict_is_taken_b
     assert not found.state.approved
 
 
+@pytest.mark.parametrize("land", ["on_merge", "on_approval", "never"])
+def test_where_two_disagree_who_asked_for_changes_has_to_agree_too(land: str) -> None:
+    """Also once the words are answered, and whatever commit they were about."""
+    wanted = item("review-1", "No", by="ann", kind=ItemKind.CHANGES_REQUESTED, commit=OLD)
+    known = state(answered=("review-1",))
+    split = said(heard(wanted, approval("review-2")), known, land=land)
+    assert split.act is None
+    assert "an approval by ann, who asked for changes" in split.waits
+    assert said(heard(wanted, approval("review-2"), approval("review-3", by="ann")), known, land=land).act is not None
+    gone = item("review-1", by="ann", kind=ItemKind.DISMISSED, commit=OLD)
+    assert said(heard(gone, approval("review-2")), known, land=land).act is not None
+
+
+def test_a_pull_request_that_is_aimed_at_another_branch_is_not_approved_for_it() -> None:
+    found = said(heard(approval("review-2"), review={"base": "dev"}), land="on_approval")
+    assert found.act is None
+    assert "being aimed at main again (it is at dev)" in found.waits
+    back = said(heard(approval("review-2"), review={"base": "dev"}), state(approved=True, approvers=("tim",)))
+    assert isinstance(back.act, Followed)
+    assert not back.act.state.approved
+
+
 def test_words_with_an_approval_are_answered_first() -> None:
     assert asked(heard(item("c-1", "One nit"), approval("r-1")), land="on_approval").items == ("c-1",)
 

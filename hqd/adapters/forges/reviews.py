@@ -57,8 +57,8 @@ class ServerForge:
         brief = wanted.brief()
         pull = self._pull(state, there, brief)
         state = state.model_copy(update={"number": pull.number, "url": pull.url})
-        if pull.status is ReviewStatus.OPEN and wanted.step.review is not None:
-            self._tell(wanted.task.id, pull, state.head, brief, wanted.step.review, wanted.asked)
+        if pull.status is ReviewStatus.OPEN:
+            self._tell(wanted, pull, state.head, brief)
         return state
 
     def _push(self, wanted: Opening, state: ReviewState, there: Review | None) -> None:
@@ -96,7 +96,7 @@ class ServerForge:
         if there is not None and there.status is ReviewStatus.OPEN:
             return self._updated(there, brief)
         return self._server.open_review(
-            ReviewRequest(branch=state.branch, base=self._base, title=brief.title, body=signed(brief.body), draft=True)
+            ReviewRequest(branch=state.branch, base=self._base, title=brief.title, body=signed(brief), draft=True)
         )
 
     def _reopened(self, closed: Review) -> Review | None:
@@ -109,15 +109,19 @@ class ServerForge:
 
     def _updated(self, there: Review, brief: Brief) -> Review:
         """Title and body as hqd would write them now; what a person has rewritten stays."""
-        if is_own(there.body) and there.body != signed(brief.body):
-            return self._server.update_review(there.number, title=brief.title, body=signed(brief.body))
-        return there
+        if not is_own(there.body) or there.body == signed(brief):
+            return there
+        title = brief.title if is_own_title(there) else None
+        return self._server.update_review(there.number, title=title, body=signed(brief))
 
-    def _tell(self, task: str, pull: Review, head: str, brief: Brief, wanted: Wanted, asked: bool) -> None:
+    def _tell(self, wanted: Opening, pull: Review, head: str, brief: Brief) -> None:
+        """What was done once and recorded is people's since: a draft again, or a label taken off, is meant so."""
+        before, review = wanted.task.cursor.review, wanted.step.review
+        first = before is None or before.number != pull.number
         self._server.report(head, brief.checks)
-        notes = [note for note in self._assign(pull, wanted, asked) if note]
-        self._comment(pull.number, task, "\n\n".join([brief.comment, *notes]))
-        if pull.draft:
+        notes = self._assign(pull, review, wanted.asked, first) if review is not None else []
+        self._comment(pull.number, wanted.task.id, "\n\n".join([brief.comment, *(note for note in notes if note)]))
+        if pull.draft and first:
             self._server.update_review(pull.number, draft=False)
 
     def _comment(self, number: int, task: str, text: str) -> None:
@@ -128,15 +132,15 @@ class ServerForge:
             if refused.cause == "credentials":
                 raise
 
-    def _assign(self, pull: Review, wanted: Wanted, asked: bool) -> list[str]:
+    def _assign(self, pull: Review, wanted: Wanted, asked: bool, first: bool) -> list[str]:
         """Labels and, where people are asked, reviewers and assignees; a line for each that the forge does not take."""
         labels = [label for label in (*LABELS, *wanted.labels) if label not in pull.labels]
-        if labels:
+        if labels and first:
             self._server.assign(pull.number, labels=labels)
         if not asked:
             return []
         reviewers = [name for name in wanted.reviewers if name not in pull.reviewers and name != pull.author.login]
-        assignees = [name for name in wanted.assignees if name not in pull.assignees]
+        assignees = [name for name in wanted.assignees if name not in pull.assignees and first]
         return [
             *(self._ask(pull.number, reviewers=name) for name in reviewers),
             *(self._ask(pull.number, assignees=name) for name in assignees),
@@ -175,15 +179,20 @@ class NoForge:
 _SIGNED = "\n\n<!-- hqd-body:"
 
 
-def signed(body: str) -> str:
-    """A body with a hidden line that tells whether a person has changed it since."""
-    return f"{body.rstrip()}{_SIGNED}{_digest(body)} -->"
+def signed(brief: Brief) -> str:
+    """A body with a hidden line that tells whether a person has changed it, or the title, since."""
+    return f"{brief.body.rstrip()}{_SIGNED}{_digest(brief.body)} {_digest(brief.title)} -->"
 
 
 def is_own(body: str) -> bool:
     """Whether a pull request's body is as hqd wrote it, line ends apart."""
     text, _mark, rest = body.replace("\r\n", "\n").rpartition(_SIGNED)
-    return bool(rest) and rest.strip() == f"{_digest(text)} -->"
+    return rest.split()[:1] == [_digest(text)]
+
+
+def is_own_title(there: Review) -> bool:
+    """Whether the title is the one that hqd wrote together with the body; of old ones it is not known."""
+    return _digest(there.title) in there.body.rpartition(_SIGNED)[2].split()[1:2]
 
 
 def _digest(body: str) -> str:
