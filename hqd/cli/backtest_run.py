@@ -142,9 +142,9 @@ class Laboratory:
         fresh: list[tuple[str, str]] = []
         try:
             for place, said in self._run(spec, missing, simple):
+                known[place] = written = _written(said)
                 if said.fired is not None:
-                    fresh.append((place, _written(said)))
-                known[place] = _written(said)
+                    fresh.append((place, written))
         finally:
             if fresh:
                 self.archive.keep_verdicts(gate, fresh)
@@ -193,7 +193,7 @@ class Laboratory:
 
 def _said(result: GateResult) -> _Said:
     if result.status is GateStatus.PASS:
-        return _Said(False)
+        return _QUIET
     if result.status is GateStatus.FAIL:
         shown = next((each.excerpt for each in result.evidence if each.excerpt), "")
         return _Said(True, result.message[:300], shown[:300])
@@ -212,7 +212,7 @@ def _place(case: Case, simple: bool, aside: bool) -> str:
 
 
 def _written(said: _Said) -> str:
-    if said.fired is False and not said.message:
+    if said is _QUIET or (said.fired is False and not said.message):
         return "0"
     return json.dumps([said.fired, said.message, said.excerpt], ensure_ascii=False)
 

@@ -10,6 +10,7 @@ import contextlib
 import gc
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -17,7 +18,7 @@ from hqd.adapters.archive import labelled, store
 from hqd.adapters.archive.line import LineCommit, changed_files, changes, told, walk
 from hqd.adapters.archive.records import Claimed, Fault, Listing, Placed, listing, place, redacted, tell
 from hqd.adapters.archive.second import Second
-from hqd.adapters.archive.store import Store, unpack_events
+from hqd.adapters.archive.store import Store
 from hqd.adapters.archive.streams import Ahead, blobs, fields
 from hqd.adapters.disposable import make_folder, remove
 from hqd.adapters.repository import GitRepository
@@ -200,6 +201,8 @@ class GitArchive:
                 return False
             listed = listing(git, tip, since)
             self._progress(f"{len(listed.records)} records")
+            if since is None:
+                second.prepare(len(listed.records))
             commits = walk(line.all())
             self._add(kept, tip, known, commits, Answers(listed, changed, second))
         return True
@@ -246,9 +249,10 @@ class GitArchive:
         """What these records say, in the line's order, put into the store. `second` helps with all there are; None:
         these come after others."""
         if second is not None:
-            packed, faults = second.read(placed, tip)
-            kept.put_events(packed)
-            return list(map(PastEvent._make, unpack_events(packed))), faults
+            read = second.read(placed, tip)
+            kept.put_events(read.packed)
+            read.rows.sort(key=itemgetter(0))  # of one commit: by task and number
+            return list(map(PastEvent._make, read.rows)), read.faults
         open_claims = kept.claims({each.task for each in placed})
         claims = {(task, step, n): Claimed(playbook, pin) for task, step, n, playbook, pin in open_claims}
         rows, faults = tell(self._repo.git, placed, claims)

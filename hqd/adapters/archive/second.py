@@ -22,8 +22,8 @@ from typing import IO, Any, NamedTuple, cast
 
 from hqd.adapters import process
 from hqd.adapters.archive.labelled import Spoken, spoken
-from hqd.adapters.archive.records import Fault, Placed, tell
-from hqd.adapters.archive.store import pack_events
+from hqd.adapters.archive.records import Fault, Placed, Row, tell
+from hqd.adapters.archive.store import pack_events, unpack_events
 from hqd.adapters.environment import for_oneself
 from hqd.adapters.git import Git
 from hqd.model.corpus import Change, PastEvent
@@ -39,8 +39,9 @@ _FORMAT = 2  # of marshal
 
 
 class Part(NamedTuple):
-    """What some records say. `packed`: events by task, as the index keeps them."""
+    """What some records say: events by task, also as the index keeps them."""
 
+    rows: list[Row]
     packed: list[tuple[str, bytes]]
     faults: list[Fault]
 
@@ -72,14 +73,18 @@ class Second:
         self._process = None
         self._all.__exit__(kind, fault, where)
 
+    def prepare(self, count: int) -> None:
+        """Has it there when so many records come to be read: it takes a while to start."""
+        if count >= self._least and self._process is None:
+            self._start()
+
     def read(self, placed: Sequence[Placed], tip: str) -> Part:
         """What all these records say, which are all there are at `tip`. Raises GitFailed."""
         self.tasks, self.tip = frozenset(), tip
         if len(placed) < self._least:
             return _read(self._git, placed)
+        self.prepare(len(placed))
         mine, others = _halves(placed)
-        if self._process is None:
-            self._start()
         self._ask("read", list(map(tuple, others)))
         part = _read(self._git, mine)
         told = self._answer()
@@ -87,8 +92,8 @@ class Second:
             more = _read(self._git, others)
         else:
             self.tasks = frozenset(each.task for each in others)
-            more = Part(told[0], [Fault._make(each) for each in told[1]])
-        return Part(part.packed + more.packed, part.faults + more.faults)
+            more = Part(unpack_events(told[0]), told[0], [Fault._make(each) for each in told[1]])
+        return Part(part.rows + more.rows, part.packed + more.packed, part.faults + more.faults)
 
     def label(self, changes: Sequence[Change], landings: Iterable[str], days: float) -> None:
         """Lets it label the outputs of its tasks; `labelled` gives what it found."""
@@ -150,21 +155,22 @@ class _Desk:
     """The work of the second process, and what it keeps for the next piece."""
 
     def __init__(self) -> None:
-        self._tasks: list[list[PastEvent]] = []
+        self._rows: list[list[Row]] = []
 
     def read(self, git: Git, placed: list[Any]) -> tuple[list[tuple[str, bytes]], list[Any]]:
         rows, faults = tell(git, [Placed._make(each) for each in placed], {})
-        self._tasks = [list(map(PastEvent._make, each)) for each in rows.values()]
+        self._rows = list(rows.values())
         return pack_events(rows), [tuple(each) for each in faults]
 
     def label(self, git: Git, changes: list[Any], landings: list[str], days: float) -> list[Any]:
+        tasks = [list(map(PastEvent._make, each)) for each in self._rows]
         known = [Change._make(each) for each in changes]
-        return [tuple(each) for each in spoken(git, self._tasks, known, frozenset(landings), days)]
+        return [tuple(each) for each in spoken(git, tasks, known, frozenset(landings), days)]
 
 
 def _read(git: Git, placed: Sequence[Placed]) -> Part:
     rows, faults = tell(git, placed, {})
-    return Part(pack_events(rows), faults)
+    return Part([row for each in rows.values() for row in each], pack_events(rows), faults)
 
 
 def _cores() -> int:

@@ -58,11 +58,10 @@ def pack_events(found: Mapping[str, list[tuple[Any, ...]]]) -> list[tuple[str, b
 
 
 def unpack_events(packed: Iterable[tuple[str, bytes]]) -> list[tuple[Any, ...]]:
-    """In the line's order; of one commit, by task and number. Raises sqlite3.DatabaseError where it is damaged."""
+    """By task, in the order of its records. Raises sqlite3.DatabaseError where it is damaged."""
     found: list[tuple[Any, ...]] = []
     for _task, rows in sorted(packed):
         found += _unpacked(rows)
-    found.sort(key=itemgetter(0))
     return found
 
 
@@ -136,6 +135,7 @@ class Store:
     def events(self, last: int) -> list[PastEvent]:
         """Those up to order `last`, in order."""
         found = unpack_events(self._db.execute("SELECT task, packed FROM events").fetchall())
+        found.sort(key=itemgetter(0))  # of one commit: by task and number
         if found and found[-1][0] > last:
             found = [each for each in found if each[0] <= last]
         return list(map(PastEvent._make, found))
