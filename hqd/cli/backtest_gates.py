@@ -129,10 +129,13 @@ def config_at(call: Call, seen: View, revision: str | None) -> Config:
 
     Raises Usage for a commit that is not there, Misconfigured where hqd.toml cannot be read: gates may be named there.
     """
-    config = read_config(FolderReader(call.root()) if revision is None else seen.at(revision))
+    reader = FolderReader(call.root()) if revision is None else seen.at(revision)
+    if revision is not None and reader.read(layout.SETTINGS) is None:
+        raise Usage(f"there is no {layout.SETTINGS} at {revision}", remedy="name a commit of this HQ")
+    config = read_config(reader)
     if config.settings is None:
         faults = [str(problem) for problem in config.problems if problem.path == layout.SETTINGS]
-        raise Misconfigured(next(iter(faults), f"there is no {layout.SETTINGS}{_at(revision or '')}"))
+        raise Misconfigured("; ".join(faults) or f"{layout.SETTINGS} cannot be read", remedy="`hqd check` says more")
     return config
 
 

@@ -192,6 +192,7 @@ def test_text_for_people_says_among_whom_and_never_zero_per_cent(hqd: Any) -> No
         (("nowhere",), "no playbook or gate nowhere"),
         (("article@nowhere",), "no commit 'nowhere'"),
         ((f"article@{'d' * 40}",), "no commit"),
+        (("article@4b825dc642cb6eb9a060e54bf8d69288fbee4904",), "no commit"),  # a tree
         (("article", "--playbook", "brief"), "two playbooks"),
         (("--kind", "non_empty", "--playbook", "artikle"), "did you mean article?"),
         (
