@@ -27,6 +27,7 @@ from hqd.cli.call import Call
 from hqd.cli.check import summary
 from hqd.cli.doctor_forge import forge_rights
 from hqd.cli.doctor_origin import origin_found
+from hqd.cli.doctor_repos import repos_found
 from hqd.cli.edits import FolderReader, edits
 from hqd.cli.faults import check
 from hqd.cli.reading import View
@@ -291,12 +292,14 @@ def _agents(call: Call, repo: GitRepository, *, ask_agents: bool) -> Iterator[Ch
     for name, agent in settings.agents.items():
         yield _agent(name, agent, repo.root, call, found)
     yield from _credentials(settings, found)
-    with terminal.spinner("asking origin and the forge"):
-        of_origin = list(origin_found(repo, settings, found))
+    with terminal.spinner("asking origin, target repositories and the forge"):
+        of_origin = [("origin", each) for each in origin_found(repo, settings, found)]
+        of_repos = repos_found(repo, repo.private, call.env, settings, found)
+        of_origin += [(f"repo {name}", each) for name, each in of_repos]
         tried = list(forge_rights(repo, settings, found))
-    for one in of_origin:
+    for what, one in of_origin:
         level = OK if one.ok in (True, None) else FAIL
-        yield Check("origin", level, terminal.cut(one.said, 300), one.remedy)
+        yield Check(what, level, terminal.cut(one.said, 300), one.remedy)
     for each in tried:
         name = each.name if each.name == "forge" else f"forge: {each.name}"
         yield Check(name, OK if each.good else FAIL, terminal.cut(each.found, 300), each.remedy)
@@ -331,6 +334,7 @@ def _agent(name: str, agent: AgentSettings, root: Path, call: Call, found: Envir
 def _credentials(settings: Settings, found: EnvironmentSecrets) -> Iterator[Check]:
     """Every `secret:NAME` of hqd.toml but the agents' keys: present or missing, never its value."""
     values = [value for agent in settings.agents.values() for value in agent.env.values()]
+    values += [target.token for target in settings.repos.values() if target.token]
     values += [
         value
         for value in (

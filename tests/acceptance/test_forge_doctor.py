@@ -89,13 +89,13 @@ def test_without_an_origin_it_says_what_to_add(at: Forged) -> None:
 
 
 def test_the_rights_on_each_target_repository_are_tried_too(at: Forged) -> None:
-    """Those on the forge; of another host nothing is known."""
+    """Those on the forge; of one elsewhere no forge is asked."""
     text = (at.hq.root / "hqd.toml").read_text()
     rows = [
         ("site", f'url = "{at.bare}"\nforge_repo = "acme/hq"'),
         ("gone", f'url = "{at.bare}"\nforge_repo = "acme/gone"'),
     ]
-    rows.append(("elsewhere", 'url = "https://other.example/acme/x.git"'))
+    rows.append(("elsewhere", f'url = "{at.bare.parent}/elsewhere.git"'))
     at.hq.write("hqd.toml", text + "".join(f"[repos.{name}]\n{keys}\n" for name, keys in rows))
     at.hq.commit()
     said = doctor(at)
