@@ -11,7 +11,7 @@ from hqd.bootstrap.listening import Listening
 from hqd.bootstrap.oneself import asking
 from hqd.bootstrap.opening import Hq
 from hqd.bootstrap.proposals import proposing
-from hqd.bootstrap.watching import sources_of, watch_of
+from hqd.bootstrap.watching import sources_of, turns_of, watch_of
 from hqd.daemon.autonomy import Autonomy
 from hqd.daemon.forge.acting import Acting
 from hqd.daemon.forge.remind import Reminders
@@ -45,8 +45,9 @@ def outsides_of(
         if wake.event in _OF_BRANCHES:
             catch_up(None)
 
-    watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, catch_up))
-    acting = Acting(places, hq.history, rulebook, found.known, note, watch.hint)
+    turns = turns_of(hq, rulebook)
+    watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, catch_up), turns)
+    acting = Acting(places, hq.history, rulebook, found.known, note, turns, watch.hint)
     listening = Listening(rulebook, found, told, note)
     teaching = Teaching(hq.history, checkout, rulebook, hq.private, Proposer(proposing(hq.root, hq.env), note))
     autonomy = Autonomy(rulebook, asking(hq.root, hq.env, ("report", "autonomy", "--propose", "--json")), note)

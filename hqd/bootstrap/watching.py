@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hqd.adapters.forges.reviews import ServerForge
+from hqd.adapters.instance import host_id
 from hqd.adapters.mirror import Mirrors
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.opening import Hq, SystemClock
 from hqd.daemon.forge.source import Source, Sources
+from hqd.daemon.forge.turns import Turns
 from hqd.daemon.forge.watch import Watch
 from hqd.daemon.places import Places
 from hqd.daemon.rulebook import Rulebook
@@ -39,7 +41,18 @@ def sources_of(
     return source
 
 
-def watch_of(hq: Hq, rulebook: Rulebook, places: Places, found: EnvironmentSecrets, sources: Sources) -> Watch:
+def turns_of(hq: Hq, rulebook: Rulebook) -> Turns:
+    """Whether this host or another one sees to a pull request first."""
+
+    def shared() -> bool:
+        return rulebook.current.settings.hq.hosts == "many"
+
+    return Turns(host_id(hq.private), shared, lambda: seconds(rulebook.current.settings.forge.poll))
+
+
+def watch_of(
+    hq: Hq, rulebook: Rulebook, places: Places, found: EnvironmentSecrets, sources: Sources, turns: Turns
+) -> Watch:
     """The outside that follows pull requests."""
     return Watch(
         sources,
@@ -48,4 +61,5 @@ def watch_of(hq: Hq, rulebook: Rulebook, places: Places, found: EnvironmentSecre
         found.known,
         SystemClock().now,
         hq.private,
+        turns,
     )

@@ -22,6 +22,7 @@ from hqd.daemon.forge import errands
 from hqd.daemon.forge.courier import Courier, Errand, Told
 from hqd.daemon.forge.faults import Meaning, meaning
 from hqd.daemon.forge.story import Story, read_story
+from hqd.daemon.forge.turns import Turns
 from hqd.daemon.landings import refused
 from hqd.daemon.live import Live
 from hqd.daemon.places import Places
@@ -54,14 +55,17 @@ class Acting:
         rulebook: Rulebook,
         secrets: Callable[[], Collection[str]],
         note: Callable[[str], None],
+        turns: Turns,
         look: Callable[[int | None], object] = lambda _number: None,
     ) -> None:
+        self._turns = turns
         self._places, self._history, self._rulebook = places, history, rulebook
         self._secrets, self._note, self._look = secrets, note, look
         self._home: queue.SimpleQueue[Told] = queue.SimpleQueue()
         self._told: list[Told] = []  # what the draft of this turn says
         self._asked: dict[tuple[str, str], datetime | None] = {}  # (task, head) -> not before; None: under way
         self._waits: dict[tuple[str, str], timedelta] = {}
+        self._followed: dict[str, str | None] = {}  # open tasks with a pull request -> repository
         self._courier = Courier(self._server, self._take)
         self._wake: Callable[[], None] = lambda: None
         self._live: Live | None = None
@@ -70,10 +74,7 @@ class Acting:
     def open(self, live: Live, wake: Callable[[], None]) -> None:
         self._live, self._wake = live, wake
         for repo in (None, *self._rulebook.current.settings.repos):
-            if self._server(repo) is not None:
-                open_tasks = frozenset(live.tasks)
-                act = partial(errands.sweep, tree=self._history.tree(live.tip), open_tasks=open_tasks)
-                self._courier.send(Errand(("sweep", repo or ""), repo, act))
+            self._sweep(live, repo)
         for task in live.tasks.values():
             if task.cursor.reason is ParkReason.REVIEW_REJECTED:
                 self._close(task, task.cursor.review)
@@ -86,6 +87,7 @@ class Acting:
             self._told.append(self._home.get())
         for told in self._told:
             self._heard(draft, told, now)
+        self._sweep_after_others(draft)
         if not draft.board.stopping:
             self._merge_what_is_to_be(draft, now)
 
@@ -93,6 +95,8 @@ class Acting:
         self._told.clear()
         for each in written:
             self._probe(each, now)
+            if each.after is not None and not each.after.state.open:
+                self._followed.pop(each.after.id, None)
             if each.before is not None and each.after is not None:
                 self._follow(each.before, each.after, each.event)
 
@@ -124,6 +128,23 @@ class Acting:
         except Expected:
             return None  # not in hqd.toml any more
 
+    def _sweep(self, live: Live, repo: str | None, delay: float = 0.0) -> None:
+        if self._server(repo) is not None:
+            act = partial(errands.sweep, tree=self._history.tree(live.tip), open_tasks=frozenset(live.tasks))
+            self._courier.send(Errand(("sweep", repo or ""), repo, act), delay)
+
+    def _sweep_after_others(self, draft: Draft) -> None:
+        """Tasks that another host has ended: it tidies up behind them, unless it is gone by then."""
+        gone = {repo for task, repo in self._followed.items() if task not in draft.tasks}
+        self._followed = {
+            task.id: task.cursor.repo
+            for task in draft.tasks.values()
+            if task.cursor.review is not None and task.cursor.review.number is not None
+        }
+        for repo in gone:
+            if self._live is not None:
+                self._sweep(self._live, repo, self._turns.others())
+
     # -- merging ----------------------------------------------------------------------------------------------
 
     def _merge_what_is_to_be(self, draft: Draft, now: datetime) -> None:
@@ -135,7 +156,7 @@ class Acting:
                 continue
             key = (task.id, review.head)
             wanted.add(key)
-            at = self._asked.get(key, now)
+            at = self._asked.setdefault(key, now + timedelta(seconds=self._turns.after(task)))
             if at is not None and at <= now and not held:
                 self._asked[key] = None
                 self._courier.send(self._merge(task, review, style))

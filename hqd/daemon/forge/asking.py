@@ -17,6 +17,7 @@ from datetime import datetime
 from hqd.core.review_replies import Reply
 from hqd.core.review_words import Heard
 from hqd.daemon.forge.source import Source
+from hqd.daemon.forge.turns import Second
 from hqd.errors import ForgeRefused, ForgeUnavailable, HqdError, RemoteRefused, RemoteUnavailable
 from hqd.model.review import Permission, Review, ReviewStatus
 
@@ -39,7 +40,8 @@ class Want:
     """One pull request that the loop wants to know of. `head`: the commit that is up for review.
 
     `stamp` is another one whenever the task has moved. `known`: what its `updated` was when nothing was left to do;
-    then no first look is needed. `checks`: the forge's checks matter; `pending`: some are still waited for.
+    then no first look is needed. `checks`: the forge's checks matter; `pending`: some are still waited for. `after`:
+    seconds that another host has to do about it what is to be done.
     """
 
     task: str
@@ -50,6 +52,7 @@ class Want:
     checks: bool = False
     pending: bool = False
     letters: tuple[Reply, ...] = ()
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +132,7 @@ class Asker:
         self._seen: dict[int, _Seen] = {}
         self._rights: dict[str, tuple[Permission, float]] = {}
         self._posted: set[tuple[int, str]] = set()
+        self._second = Second(clock)
         self._last: list[tuple[int, Reply]] = []
         self._turn = 0
         self._failures = 0
@@ -188,8 +192,9 @@ class Asker:
 
     @property
     def unsaid(self) -> bool:
-        """Something is to be said that has not been tried yet, or only at a forge in trouble."""
-        wanted = ((want.number, letter.marker) for want in self._wants.values() for letter in want.letters)
+        """Something of this host's own is to be said that has not been tried yet, or only at a forge in trouble."""
+        mine = [want for want in self._wants.values() if not want.after]
+        wanted = ((want.number, letter.marker) for want in mine for letter in want.letters)
         return bool(self._last) or any(each not in self._posted for each in wanted)
 
     def close(self) -> None:
@@ -238,11 +243,13 @@ class Asker:
             updated = self._list()
         self._seen = {number: seen for number, seen in self._seen.items() if number in wants}
         rest = [number for number in wants if number not in call.numbers]
-        due = [number for number in rest if call.everything or self._due(wants[number], updated, poll)]
+        self._second.keep(wants)
+        due = [number for number in rest if call.everything or self._is_due(wants[number], updated, poll)]
         self._look_at(wants, due)
         if poll and not self._stop.is_set():  # what was not looked at is asked for again after the next start
             looked = {*hinted, *due}
-            self._ask_checks([want for number, want in wants.items() if want.pending and number not in looked])
+            rest = [number for number, want in wants.items() if want.pending and number not in looked]
+            self._ask_checks([wants[number] for number in rest if self._turn_for_checks(wants[number])])
             self._since = max([*([self._since] if self._since else []), *updated.values()], default=None)
 
     def _list(self) -> Mapping[int, datetime]:
@@ -256,6 +263,13 @@ class Asker:
             if self._stop.is_set():
                 return
             self._one(wants[number])
+
+    def _is_due(self, want: Want, updated: Mapping[int, datetime], poll: bool) -> bool:
+        moved = self._due(want, updated, poll)
+        return self._second.is_due(want.number, ("look", want.stamp), want.after, stands=moved)
+
+    def _turn_for_checks(self, want: Want) -> bool:
+        return self._second.is_due(want.number, "checks", want.after, stands=True)
 
     def _due(self, want: Want, updated: Mapping[int, datetime], poll: bool) -> bool:
         seen, moved = self._seen.get(want.number), updated.get(want.number)
@@ -348,6 +362,8 @@ class Asker:
             for letter in want.letters:
                 if (want.number, letter.marker) in self._posted or left == 0 or self._stop.is_set():
                     continue
+                if not self._second.is_due(want.number, letter.marker, 2 * want.after, stands=True):
+                    continue  # its own host says it; a look in between shows that it is said
                 self._say(want.number, letter)
                 self._posted.add((want.number, letter.marker))
                 self.hint(want.number)

@@ -17,6 +17,9 @@ from hqd.ports import RemoteForge
 FIRST_WAIT, LONGEST_WAIT = 5.0, 600.0
 """Seconds until an errand is tried again at a forge that is down: twice as many each time, up to the second."""
 
+SOON = 10.0
+"""Seconds within which a first try is waited for before hqd counts as idle."""
+
 Key = tuple[str, ...]
 
 
@@ -78,9 +81,11 @@ class Courier:
 
     @property
     def busy(self) -> bool:
-        """Something is under way, or has not been tried yet."""
+        """Something is under way, or is to be tried soon; what is only for the case of another host's end is not."""
         with self._changed:
-            return self._running is not None or any(each.tries == 0 for each in self._waiting.values())
+            soon = time.monotonic() + SOON
+            first = any(each.tries == 0 and each.due <= soon for each in self._waiting.values())
+            return self._running is not None or first
 
     def close(self) -> None:
         with self._changed:

@@ -10,7 +10,7 @@ import queue
 import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from hqd.core.forge_holds import FORGE, hold
@@ -23,6 +23,7 @@ from hqd.daemon.forge.asking import Asker, Look, Round, Told, Want
 from hqd.daemon.forge.faults import meaning
 from hqd.daemon.forge.heeding import heed, terms_of
 from hqd.daemon.forge.source import Source, Sources
+from hqd.daemon.forge.turns import Turns
 from hqd.daemon.live import Live
 from hqd.daemon.places import Places
 from hqd.errors import Expected, HqdError
@@ -69,7 +70,9 @@ class Watch:
         secrets: Callable[[], Collection[str]],
         now: Callable[[], datetime],
         private: Path,
+        turns: Turns,
     ) -> None:
+        self._turns = turns
         self._sources, self._places = sources, places
         self._poll, self._secrets, self._now, self._private = poll, secrets, now, private
         self._inbox: queue.SimpleQueue[tuple[str | None, Told]] = queue.SimpleQueue()
@@ -77,7 +80,8 @@ class Watch:
         self._known: dict[str, _Known] = {}
         self._answers: dict[str, tuple[str, str]] = {}  # of this draft: task -> (item, what its author is told)
         self._fault: HqdError | None = None
-        self._good = False  # a round has ended well since the last fault
+        self._told: HqdError | None = None  # the last fault that was seen as a hold
+        self._good: datetime | None = None  # when a round ended well, since the last fault
         self._until: dict[str, datetime] = {}
         self._wake: Callable[[], None] = lambda: None
         self._live: Live | None = None
@@ -190,11 +194,11 @@ class Watch:
             known.first = {item.id: known.first.get(item.id, self._now()) for item in told.heard.items}
         elif isinstance(told, Round):
             about = about.model_copy(update={"asked": told.at, "trouble": "", "failing": None, "since": told.since})
-            self._fault, self._good = None, True
+            self._fault, self._good = None, told.at
             self._tell(repo, about)
         elif told.number is None:
             words = {"trouble": told.fault.message, "failing": about.failing or told.at}
-            self._fault, self._good = told.fault, False
+            self._fault, self._good = told.fault, None
             self._tell(repo, about.model_copy(update=words))
         else:
             for task, known in self._known.items():
@@ -202,14 +206,18 @@ class Watch:
                     self._tell_of(task, trouble=told.fault.message)
 
     def _hold(self, draft: Draft, now: datetime) -> None:
-        """A forge that will say no until a person has seen to it is a hold; one that is down is only waited for."""
+        """A forge that will say no until a person has seen to it is a hold; one that is down is only waited for.
+
+        Each fault holds once, and only a later answer lifts: of two hosts the forge may let in one and not the other.
+        """
         there = draft.holds.get(FORGE)
-        own = there is not None and there.missing.startswith(_ASKING)
-        if self._fault is not None:
+        if there is not None:
+            self._told = self._fault
+        if self._fault is not None and self._fault is not self._told:
             meant = meaning(self._fault)
-            if meant.holds and meant.failure is not Failure.PROVIDER and there is None:
+            if meant.holds and meant.failure is not Failure.PROVIDER:
                 draft.hold(hold(meant.failure.value, f"{_ASKING}{meant.message}", now), now)
-        elif self._good and own:
+        elif there is not None and there.missing.startswith(_ASKING) and self._good and self._good > there.since:
             draft.lift(FORGE, now, "hqd", "the forge answers again")
 
     # -- what follows -------------------------------------------------------------------------------------------
@@ -224,6 +232,7 @@ class Watch:
         return Want(
             task=task.id, number=state.number or 0, head=state.head, stamp=task.n, known=known_at,
             checks=self._awaits(task, known, draft.board), pending=awaited, letters=known.letters,
+            after=self._turns.after(task),
         )  # fmt: skip
 
     def _judge(self, draft: Draft, task: Task, known: _Known, source: Source, now: datetime) -> None:
@@ -232,7 +241,12 @@ class Watch:
             return
         due = self._until.get(task.id)
         merged = look.heard.review.status is ReviewStatus.MERGED
-        if known.judged == (task.n, known.looks) and not merged and (due is None or now < due):
+        again = known.judged == (task.n, known.looks)
+        if again and not merged and (due is None or now < due):
+            return
+        if again and due is not None and now >= due > look.heard.began and self._turns.after(task):
+            self._until[task.id] = now + timedelta(seconds=self._turns.others())
+            self._askers[task.cursor.repo].hint(look.number)  # looks of another host's tasks may be old
             return
         terms = terms_of(task, draft.board, source.base, frozenset(self._secrets()))
         if terms is None or (task.state in _STRICT and look.stamp != task.n):
