@@ -16,11 +16,12 @@ from hqd.model.review import Check, CheckStatus, ReviewRequest
 from hqd.ports import Remote, RemoteForge
 
 CHECK = "hqd/doctor"
+_CLASSIC = " (a classic token: the scope repo)"
 _NEEDED: Mapping[str, Mapping[str, str]] = {
     "github": {
-        "push": "Contents: read and write",
-        "statuses": "Commit statuses (a GitHub App: Checks): read and write",
-        "pull requests": "Pull requests: read and write",
+        "push": f"Contents: read and write{_CLASSIC}",
+        "statuses": f"Commit statuses (a GitHub App: Checks): read and write{_CLASSIC}",
+        "pull requests": f"Pull requests: read and write{_CLASSIC}",
     },
     "gitlab": {
         "push": "the role Developer and the scopes api, write_repository",
