@@ -38,7 +38,7 @@ def asked(call: Call, words: Sequence[str], wish: Wish) -> int:
     if wish.what_if is not None:
         from hqd.cli.context_what_if import what_if
 
-        if words or about_a_task:
+        if tuple(words) not in ((), ("stats",)) or about_a_task:
             raise Usage("--what-if stands alone, or with --last and --json")
         return what_if(call, wish.what_if, last=wish.last, as_json=wish.as_json)
     if words[:1] and words[0] == "stats" and len(words) < 3:

@@ -119,7 +119,7 @@ def test_other_rules_are_tried_over_all_past_attempts_without_any_model(
     (touched,) = dropped["notes/style.md"]["touched_by"]
     assert "-style-" in touched
     assert found["saved"] == found["tokens"] - found["tokens_then"]
-    assert told(hq, capsys, what_if=".", last=2)["attempts"] == 2
+    assert told(hq, capsys, "stats", what_if=".", last=2)["attempts"] == 2
     monkeypatch.setattr(context_what_if, "MOST_TRIED", 3)
     bounded = told(hq, capsys, what_if=".")
     assert (bounded["attempts"], bounded["of"]) == (3, before)

@@ -128,6 +128,16 @@ def test_a_skill_of_several_words_is_named_by_them_and_each_agent_reads_its_own_
         assert mine == {f"{own}/pdf-forms/SKILL.md"}
 
 
+def test_a_rule_that_only_somebody_calls_for_is_sent_where_the_task_does() -> None:
+    files = {
+        ".cursor/rules/deploys.mdc": "---\ndescription: On deploys\nglobs:\nalwaysApply: false\n---\nNot on Fridays.\n",
+        ".cursor/rules/style.mdc": "---\nalwaysApply: false\n---\nBe brief.\n",
+    }
+    plain = found(files, Scope(words="Style the deploys."))
+    assert plain == {".cursor/rules/deploys.mdc": "index", ".cursor/rules/style.mdc": "only a person calls for it"}
+    assert set(found(files, Scope(words="Follow @style, see deploys.mdc")).values()) == {"sent"}
+
+
 @pytest.mark.parametrize("everything", ["**", "**/*", "'**/*.py,**'"])
 def test_rules_for_all_files_are_sent_to_tasks_without_any(everything: str) -> None:
     path = ".github/instructions/all.instructions.md"

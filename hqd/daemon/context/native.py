@@ -165,11 +165,18 @@ class _Reading:
                 found = _candidate(file, told, depth, form="body", stable=everywhere)
                 outside = "none of the task's files lie in its scope"
                 yield found if fits or everywhere else replace(found, problem=found.problem or outside)
+            elif self._called(file):
+                yield _candidate(file, f"native: {kind}, which the task names", max(depth, 1), form="body")
             elif rule.description:
                 yield _candidate(file, f"native: {kind}, on demand", depth, form=self.line, priority=BY_INDEX)
             else:
                 found = _candidate(file, f"native: {kind}", depth, form="body")
                 yield replace(found, problem=found.problem or rule.problem or "only a person calls for it")
+
+    def _called(self, file: File) -> bool:
+        """Whether the task names a rule file, or calls for it as people do in editors: `@deploys` for deploys.mdc."""
+        name = file.path.rsplit("/", 1)[-1]
+        return self.scope.calls(name) or self.scope.calls("@" + name.split(".", 1)[0])
 
     def _skills(self, pattern: str) -> Iterator[Candidate]:
         """Name and description always; the body where the task names the skill."""
