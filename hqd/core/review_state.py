@@ -85,15 +85,14 @@ def kept(state: ReviewState | None) -> ReviewState | None:
     """What outlives a review that is not open now: a pull request on a forge stays the task's."""
     if state is None or state.number is None:
         return None
-    return state.model_copy(
-        update={"approved": False, "approvers": (), "gone_since": None, "closed_since": None, "opened": None}
-    )
+    nothing = {"approved": False, "approvers": (), "gone_since": None, "closed_since": None, "opened": None}
+    return state.model_copy(update={**nothing, "taken_up": state.taken_up or state.closed_since is not None})
 
 
 def anew(state: ReviewState | None) -> ReviewState | None:
     """What a new round keeps: a person has begun it, so that its review is asked for."""
     left = kept(state)
-    return left.model_copy(update={"sample": None}) if left is not None else None
+    return left.model_copy(update={"sample": None, "taken_up": True}) if left is not None else None
 
 
 def _union(*parts: tuple[str, ...]) -> tuple[str, ...]:

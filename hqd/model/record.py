@@ -152,6 +152,7 @@ class ReviewState(Value):
     approvers: tuple[str, ...] = ()  # whose word that was
     gone_since: datetime | None = None
     closed_since: datetime | None = None  # seen closed on the forge, and not landed
+    taken_up: bool = False  # a person has begun the task anew since it was open: one that was closed is reopened
     asked: tuple[str, ...] = ()  # of `answered`: given to an agent, whose answer is not up for review yet
     replies: dict[str, str] = Field(default_factory=dict)  # item -> the commit that answers it; of the last answer
     reminded: datetime | None = None

@@ -118,6 +118,24 @@ def test_closed_unmerged_is_dropped_after_the_grace_time(at: Forged) -> None:
         assert "closed at" in (dropped.message or "")
 
 
+@pytest.mark.parametrize("how", ["closed", "branch deleted"])
+def test_closed_while_an_agent_works_is_not_opened_again_by_hqd(at: Forged, how: str) -> None:
+    """The grace time begins when the work is done."""
+    with at.hq.daemon() as loop:
+        task = up(at, loop)
+        at.hq.ask(loop, "pause")
+        at.hq.ask(loop, "request-changes", task.id, message="again")
+        if how == "closed":
+            at.forge.close(1, by="tim")
+        else:
+            at.forge.delete_branch(f"hqd/{task.id}")
+        at.hq.ask(loop, "resume")
+        settle(loop, lambda: not loop.live.tasks)
+        assert "closed at" in (last(at, task, "dropped").message or "")
+        assert (at.pull.state, at.pull.merged_at) == ("closed", None)
+        assert len(at.forge.pulls) == 1
+
+
 def test_a_deleted_branch_closes_the_review_and_drops_the_task(at: Forged) -> None:
     with at.hq.daemon() as loop:
         task = up(at, loop)

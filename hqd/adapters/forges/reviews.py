@@ -12,6 +12,7 @@ import hashlib
 
 from hqd.adapters.local_forge import LocalForge
 from hqd.errors import BranchMoved, ForgeRefused, HqdError, RemoteRefused, RemoteUnavailable
+from hqd.model.board import Task
 from hqd.model.opening import Brief, Opening
 from hqd.model.playbook import Review as Wanted
 from hqd.model.problem import one_line
@@ -55,7 +56,7 @@ class ServerForge:
         there = self._server.find_review(state.branch)
         self._push(wanted, state, there)
         brief = wanted.brief()
-        pull = self._pull(state, there, brief)
+        pull = self._pull(wanted.task, state, there, brief)
         state = state.model_copy(update={"number": pull.number, "url": pull.url})
         if pull.status is ReviewStatus.OPEN:
             self._tell(wanted, pull, state.head, brief)
@@ -87,11 +88,17 @@ class ServerForge:
             expected = found
         raise RemoteUnavailable("down", f"{state.branch} changes on {self._remote.url} faster than it can be pushed")
 
-    def _pull(self, state: ReviewState, there: Review | None, brief: Brief) -> Review:
-        """The pull request of the work: the open one, one that was closed and is taken up again, or a new one."""
+    def _pull(self, task: Task, state: ReviewState, there: Review | None, brief: Brief) -> Review:
+        """The pull request of the work: the open one, one that was closed and is taken up again, or a new one.
+
+        One that somebody has closed while it was being worked on stays closed: what follows from that, its look says.
+        """
+        before = task.cursor.review
         if there is not None and there.status is ReviewStatus.MERGED and there.head == state.head:
             return there
         if there is not None and there.status is ReviewStatus.CLOSED:
+            if before is not None and before.number == there.number and not before.taken_up:
+                return there
             there = self._reopened(there)
         if there is not None and there.status is ReviewStatus.OPEN:
             return self._updated(there, brief)
