@@ -113,7 +113,7 @@ class Forges:
             installation=settings.app_installation, api_url=settings.api_url, given=self._found.remember,
             **_ways(settings, self._stop),
         )  # fmt: skip
-        return tokens, {"check_runs": True, "login": tokens.login}
+        return tokens, {"check_runs": True, "login": tokens.login, "refused": tokens.forget}
 
 
 def connected(

@@ -91,6 +91,10 @@ class FakeApp:
             **{f"{link}_url": f"{url}/{link}" for link in USER_LINKS},
         }  # fmt: skip
 
+    def revoke(self) -> None:
+        """No token that was given until now opens anything any more."""
+        self._until.clear()
+
     def _token(self, asked: Asked) -> Said:
         token = f"ghs_fake{len(self.issued) + 1:04d}installationtoken"
         until = self.now() + self.lifetime

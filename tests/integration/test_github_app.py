@@ -91,6 +91,24 @@ def test_the_same_token_is_used_until_shortly_before_it_ends(
     assert len(app.issued) == 2
 
 
+def test_a_token_that_is_revoked_before_its_time_is_bought_anew(
+    forge: Scene, clock: Clock, app: FakeApp, tokens: Tokens
+) -> None:
+    """Also where the App was installed again, which gives the installation another number."""
+    forge.server.token = "nobody's"
+    made = tokens()
+    remote = CONNECT["github"](made, "acme/hq", forge.server.url, refused=made.forget, patience=QUICK)
+    assert remote.find_review("hqd/T-1") is None
+    app.revoke()
+    app.installation += 1
+    with pytest.raises(ForgeRefused) as refused:
+        remote.find_review("hqd/T-1")
+    assert refused.value.cause == "credentials"
+    assert remote.find_review("hqd/T-1") is None
+    remote.disconnect()
+    assert len(app.issued) == 2
+
+
 def test_every_token_is_told_so_that_it_can_be_masked(forge: Scene, clock: Clock, app: FakeApp, tokens: Tokens) -> None:
     told: list[str] = []
     tokens(given=told.append)()

@@ -42,7 +42,8 @@ class AppTokens:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         **options: Any,
     ) -> None:
-        self._app, self._key, self._repo, self._installation = app, key, repo, installation
+        self._app, self._key, self._repo = app, key, repo
+        self._named = self._installation = installation
         self._given, self._now = given, now
         self._http = ForgeHttp(api_url or API, self._claim, headers=HEADERS, now=now, **options)
         self._lock = threading.Lock()
@@ -55,6 +56,13 @@ class AppTokens:
             if self._token is None or self._now() >= self._until - EARLY:
                 self._renew()
             return self._token
+
+    def forget(self) -> None:
+        """GitHub does not take the token, or not for everything: the next one is bought anew. It may have been revoked,
+        the App installed again, or given more rights, which a token that was bought before does not have."""
+        with self._lock:
+            self._token = None
+            self._installation = self._named
 
     def login(self) -> str:
         """Whose the tokens are: `NAME[bot]`."""

@@ -78,8 +78,8 @@ class ForgeHttp:
     """One repository's server. `api`: the address of its API; `header`: name of the token's header and what precedes.
 
     `token` is asked before each request, so that a renewed credential counts at once. `pause(seconds)` waits and says
-    whether hqd is stopping meanwhile. `where`: what a person does about a token that is missing. Safe to use from
-    several threads.
+    whether hqd is stopping meanwhile. `where`: what a person does about a token that is missing. `refused` is told that
+    the forge does not take the token, or that it does not let it do something. Safe to use from several threads.
     """
 
     def __init__(
@@ -97,9 +97,10 @@ class ForgeHttp:
         pause: Callable[[float], bool] = _sleep,
         kept: int = 2000,
         where: str = "put it where [forge] `token` says",
+        refused: Callable[[], object] = lambda: None,
     ) -> None:
         self._base = _checked(api)
-        self._token, self._where, self._header = token, where, header
+        self._token, self._where, self._header, self._refused = token, where, header, refused
         self._headers = {"Accept": "application/json", "User-Agent": "hqd", **(headers or {})}
         self._patience = patience or Patience()
         self._proxy, self._ca_file = proxy, ca_file
@@ -221,6 +222,8 @@ class ForgeHttp:
         if fault is not None:
             fault.message = mask(f"{asked}: {fault.message}", {token})
             fault.args = (fault.message,)
+            if fault.cause in ("credentials", "rights"):
+                self._refused()
             raise fault
         if status == 304:
             if kept is None:
