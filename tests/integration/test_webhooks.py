@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlencode
 
 import pytest
 
@@ -229,6 +230,13 @@ def test_a_port_in_use_is_said_with_a_remedy() -> None:
         with pytest.raises(Misconfigured, match="cannot listen") as refused:
             WebhookServer(f"127.0.0.1:{first.port}", "github", lambda: SECRET, lambda told: None)
         assert "port" in refused.value.remedy
+
+
+def test_a_payload_sent_as_a_form_points_as_well() -> None:
+    """As GitHub sends it, unless the webhook's content type is set to JSON."""
+    form = urlencode({"payload": json.dumps({"pull_request": {"number": 7}, "title": "a b+c&d"})}).encode()
+    assert wake("github", {"x-github-event": "pull_request"}, form) == Wake("pull_request", None, 7)
+    assert wake("github", {}, b"payload=%7B") == Wake("unknown")
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal
+from urllib.parse import unquote_to_bytes
 
 from hqd.errors import Misconfigured
 
@@ -71,12 +72,19 @@ def wake(kind: Kind, headers: Mapping[str, str], body: bytes) -> Wake:
     """What a genuine delivery hints at. Never raises: a payload that says nothing still wakes."""
     event = headers.get(_EVENT[kind]) or headers.get("x-forgejo-event") or "unknown"
     try:
-        payload = json.loads(body)
+        payload = json.loads(_plain(body))
     except (ValueError, RecursionError):
         payload = None
     about = payload if isinstance(payload, dict) else {}
     repo = _text(about, "repository", "full_name") or _text(about, "project", "path_with_namespace")
     return Wake(event[:64], repo, _number(about), _commit(about))
+
+
+def _plain(body: bytes) -> bytes:
+    """The JSON of a payload, which GitHub sends as a form unless it is told to send JSON."""
+    if not body.startswith(b"payload="):
+        return body
+    return unquote_to_bytes(body.removeprefix(b"payload=").partition(b"&")[0].replace(b"+", b" "))
 
 
 def _number(payload: Mapping[str, Any]) -> int | None:
