@@ -9,6 +9,7 @@ from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.cli.lessons import Shelf, now, shelf
 from hqd.cli.lessons_propose import proposal
+from hqd.cli.lessons_rule import rules
 from hqd.cli.words import look
 from hqd.codec import layout
 from hqd.codec.lesson import read_lesson
@@ -72,7 +73,7 @@ def review(call: Call, *, dry_run: bool, as_json: bool) -> int:
             still = _still(found, lesson, seen)
             advice = advise(lesson, seen, book, settings, still, moment.timestamp(), moment.date())
             rows.append((advice, _act(found, path, lesson, advice, dry_run=dry_run)))
-        crowded = crowded_topics(book)
+        proposed = rules(book)
         if any(done.startswith(layout.LESSON_BRANCH) for _advice, done in rows):
             look(found.repo, call.env)
         if as_json:
@@ -85,13 +86,14 @@ def review(call: Call, *, dry_run: bool, as_json: bool) -> int:
                 }
                 for advice, done in rows
             ]
-            terminal.data({"lessons": told, "topics": {topic: list(ids) for topic, ids in crowded.items()}})
+            topics = {each.topic: list(each.lessons) for each in proposed}
+            terminal.data({"lessons": told, "topics": topics, "rules": {each.topic: each.facts() for each in proposed}})
             return EXIT_OK
         for advice, done in rows:
             what = f"-> {advice.status.value}" if advice.status is not None else "stays"
             terminal.say(f"{advice.lesson} {what}: {'; '.join(advice.why)}" + (f" [{done}]" if done else ""))
-        for topic, ids in crowded.items():
-            terminal.say(f"{', '.join(ids)} are about {topic}: write one rule into the playbook, and retire them")
+        for each in proposed:
+            each.say()
         if not rows:
             terminal.say("no lesson is in force")
     return EXIT_OK

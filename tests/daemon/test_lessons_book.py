@@ -224,6 +224,22 @@ def test_evidence_that_is_gone_is_named_and_without_any_the_lesson_is_red(
     assert any("gone from git" in each["text"] for each in checked["lessons"][0]["findings"])
 
 
+def test_a_shallow_clone_says_what_is_missing_and_how_it_is_brought(
+    book: Headquarters, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    book.write("lessons/cases/bad.md", "money back\n")
+    put(book, evidence=(LessonEvidence(path="content/a.md", blob=book.git("hash-object", "lessons/cases/bad.md")),))
+    book.git("add", "--sparse", "lessons")
+    book.git("commit", "-qm", "with its case")
+    book.git("rm", "-q", "--sparse", "lessons/cases/bad.md")
+    book.git("commit", "-qm", "without")
+    assert told(book, capsys, "lessons", "check")["ok"] is True
+    cut = tmp_path / "cut"
+    book.git("clone", "-q", "--depth", "1", f"file://{book.root}", str(cut))
+    assert main(["--hq", str(cut), "lessons", "check"]) == 1
+    assert "its output content/a.md is not in this shallow clone: git fetch --unshallow" in capsys.readouterr().out
+
+
 def test_an_output_that_was_redacted_is_judged_as_what_is_left_of_it(
     book: Headquarters, capsys: pytest.CaptureFixture[str]
 ) -> None:

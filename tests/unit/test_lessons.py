@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import tomllib
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from hqd.check import check_file
+from hqd.cli.lessons_rule import rules
 from hqd.codec.config import Config
 from hqd.codec.lesson import read_lesson, with_evidence, write_lesson
 from hqd.core import teaching
+from hqd.core.lesson_check import Evidence, Exhibit, Mark, check
 from hqd.core.lesson_conflict import contradict, contradictions
 from hqd.core.lesson_mutants import hunks, mutant
 from hqd.core.lesson_rules import within_cap
@@ -354,3 +358,59 @@ def test_three_lessons_on_one_topic_want_a_rule() -> None:
     book = [lesson(f"L-000{n}", topic="Refunds" if n % 2 else "refunds ") for n in range(3)]
     assert crowded_topics(book) == {"refunds": ("L-0000", "L-0001", "L-0002")}
     assert crowded_topics(book[:2]) == {}
+
+
+def test_the_rule_is_written_out_and_says_what_the_three_lessons_say() -> None:
+    scope = {"playbooks": ("letters",)}
+    words = [
+        gate("must_not_include", values=["refund"], ignore_case=True),
+        gate("must_not_include", values=["money back", "refund"], ignore_case=True),
+        gate("word_count", max=90),
+    ]
+    book = [
+        lesson(f"L-000{n}", topic="refunds", scope=scope, born_at="reply", gate=each) for n, each in enumerate(words)
+    ]
+    (rule,) = rules([*book[:2], book[2].model_copy(update={"context": LessonContext(text='Say "sorry".')})])
+    assert rule.where == ("playbooks/letters.toml, step reply",)
+    assert [tomllib.loads(f"gate = {each}")["gate"] for each in rule.gates] == [
+        {"kind": "must_not_include", "values": ["refund", "money back"], "ignore_case": True},
+        {"kind": "word_count", "max": 90},
+    ]
+    assert rule.text == ('Say "sorry".',)
+
+
+# -- what `hqd lessons check` asks ---------------------------------------------------------------------------------
+
+
+def findings(each: Lesson, book: Sequence[Lesson] = (), **found: Any) -> dict[str, tuple[Mark, str]]:
+    """The marks by rule. The gate is `must_not_include`, told by hand."""
+
+    def verdict(spec: GateSpec, text: str) -> bool:
+        return not any(word in text for word in spec.params["values"])
+
+    exhibits = (Exhibit("x", "we refund it", "we look into it"),)
+    told = check(each, Evidence(exhibits, **found), [each, *book], verdict, max_fpr=0.02, cap=20)
+    return {one.rule: (one.mark, one.text) for one in told}
+
+
+def test_a_literal_of_one_bad_output_alone_is_a_warning_and_never_red() -> None:
+    assert findings(lesson())["overfit"][0] is Mark.WARNING
+    assert "overfit" not in findings(lesson(), others=("a task about a refund",))
+
+
+def test_a_text_that_would_leave_the_prompt_is_red_and_one_that_makes_others_leave_warns() -> None:
+    long = LessonContext(text="Never promise a refund, in whatever words.")
+    warn = lesson(status=LessonStatus.WARN, context=long)
+    assert findings(warn)["context budget"][0] is Mark.OK
+    beside = lesson("L-0002", LessonStatus.ENFORCE, context=long)
+    mark, text = findings(warn, [beside])["context budget"]
+    assert (mark, "L-0001 would leave" in text) == (Mark.RED, True)
+    enforced = warn.model_copy(update={"status": LessonStatus.ENFORCE})
+    crowd = [lesson("L-0003", LessonStatus.WARN, context=long)]
+    assert findings(enforced, crowd)["context budget"][0] is Mark.WARNING
+
+
+def test_a_third_lesson_on_a_topic_is_told_to_become_a_rule() -> None:
+    book = [lesson(f"L-000{n}", topic="refunds", scope={"agents": (f"a{n}",)}) for n in (2, 3)]
+    assert findings(lesson(topic="refunds"), book)["bloat"][0] is Mark.WARNING
+    assert "bloat" not in findings(lesson(topic="refunds"), book[:1])
