@@ -13,6 +13,7 @@ from hqd.cli.call import Call
 from hqd.cli.gate import open_registry
 from hqd.cli.past import archive_of, many_values, remarks_of
 from hqd.cli.reading import View, view
+from hqd.cli.replay_check import check_tried
 from hqd.cli.replay_tables import Replayed, Story, facts_of, show
 from hqd.cli.retold import Accepted, accepted, event_of, judging
 from hqd.codec import layout
@@ -148,7 +149,7 @@ def replayed(
 
 
 def _tried(call: Call, file: Path) -> Tried:
-    """A file, or a playbook of this HQ by its name. Raises Usage, Misconfigured."""
+    """A file, or a playbook of this HQ by its name, that could be in force as it is. Raises Usage, Misconfigured."""
     root, shown = call.root(), str(file)
     places = (call.cwd / file, root / file, root / layout.PLAYBOOKS / f"{file}.toml")
     path = next((place for place in places if place.is_file()), places[0])
@@ -156,7 +157,9 @@ def _tried(call: Call, file: Path) -> Tried:
         data = path.read_bytes()
     except OSError as fault:
         raise Usage(f"{shown} cannot be read: {fault.strerror or fault}") from fault
-    return tried_of(data, shown, path.parent)
+    tried = tried_of(data, shown, path.parent)
+    check_tried(call, tried.name, data, path, shown)
+    return tried
 
 
 def tried_of(data: bytes, shown: str, folder: Path) -> Tried:

@@ -10,6 +10,7 @@ import pytest
 
 from hqd.cli.call import Call
 from hqd.cli.replay import replay
+from hqd.errors import Misconfigured
 from tests.daemon.headquarters import Headquarters, make, settle
 
 SHOP = """
@@ -135,6 +136,21 @@ def test_another_question_makes_the_answer_unknown_and_a_missing_step_is_said(ru
     assert (asked["asked_otherwise"], asked["decisions"]["different"]) == (4, 0)
     lost = run(SHOP.replace('name = "outline"', 'name = "sketch"'))
     assert {row["would_be"] for row in lost["different"]} == {"begin sketch"}
+
+
+@pytest.mark.parametrize(
+    ("written", "tried", "said"),
+    [
+        ('agent = "worker"', 'agent = "wroker"', "did you mean worker?"),
+        ('land = "on_merge"', 'on_changes = "wriet"', "wriet is no agent step before this one"),
+        ("must_not_include", "must_not_inclde", "must_not_inclde"),
+    ],
+)
+def test_a_playbook_that_could_not_be_in_force_is_not_replayed(run: Any, written: str, tried: str, said: str) -> None:
+    """A typing mistake would be a change of all decisions."""
+    with pytest.raises(Misconfigured, match=r"tried\.toml:\d+: steps") as fault:
+        run(SHOP.replace(written, tried))
+    assert said in fault.value.message
 
 
 def test_where_no_task_is_its_own_it_says_so(run: Any) -> None:
