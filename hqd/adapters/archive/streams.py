@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import io
+import os
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import IO, NamedTuple, cast
 
 from hqd.adapters.git import Git, GitFailed
 
-_BUFFER = 1 << 20
+_PIPE = 1 << 20
+_PIECE = 1 << 18
+_SMALL = 1 << 16
+_MANY = 16  # small pieces; before, nobody waits
+_MOMENT = 0.002  # seconds: of what git prints, some hundred kilobytes
 _QUIET = {"GIT_OPTIONAL_LOCKS": "0"}
 
 
@@ -55,14 +60,14 @@ def _chunks(git: Git, args: tuple[str, ...], asked: Sequence[str] = (), cut: Cut
         cut.watch(process)
     asker = threading.Thread(target=_ask, args=(process, asked), daemon=True)
     asker.start()
-    out = _wide(process)
+    out = _Gulps(process)
     said: list[bytes] = []
     listener = threading.Thread(target=lambda: said.append(cast(IO[bytes], process.stderr).read()), daemon=True)
     listener.start()
     with process:
         done = False
         try:
-            while chunk := cast(io.BufferedReader, out).read1(_BUFFER):
+            while chunk := out.read():
                 yield chunk
             done = True
         finally:
@@ -75,13 +80,27 @@ def _chunks(git: Git, args: tuple[str, ...], asked: Sequence[str] = (), cut: Cut
         raise GitFailed(args, code, b"".join(said).decode("utf-8", "replace"))
 
 
-def _wide(process: subprocess.Popen[bytes]) -> IO[bytes]:
-    """What a process prints, by the megabyte: git writes 4 kB at a time, and who reads so wakes as often."""
-    raw = cast(io.BufferedReader, process.stdout).detach()
-    with contextlib.suppress(OSError, AttributeError):  # not on Linux, or not allowed
-        fcntl.fcntl(raw.fileno(), fcntl.F_SETPIPE_SZ, _BUFFER)
-    process.stdout = io.BufferedReader(raw, _BUFFER)
-    return process.stdout
+class _Gulps:
+    """What a process prints, in large pieces.
+
+    git writes every blob by itself: whoever reads at once wakes as often, and takes longer than git. So where much
+    comes in small pieces, the pipe is left to fill for a moment.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
+        self._from = cast(IO[bytes], process.stdout).fileno()
+        self._small = 0
+        with contextlib.suppress(OSError, AttributeError):  # not on Linux, or not allowed
+            fcntl.fcntl(self._from, fcntl.F_SETPIPE_SZ, _PIPE)
+
+    def read(self) -> bytes:
+        """Empty at the end."""
+        piece = os.read(self._from, _PIECE)
+        if len(piece) < _SMALL:
+            self._small += 1
+            if self._small > _MANY and piece:
+                time.sleep(_MOMENT)
+        return piece
 
 
 def whole(git: Git, *args: str, asked: Sequence[str] = (), cut: Cut | None = None) -> bytes:
@@ -146,27 +165,26 @@ def places(git: Git, ids: Sequence[str]) -> Iterator[Place | None]:
     process = git.start("cat-file", "--batch=%(objecttype) %(objectsize)", "--buffer", env=_QUIET)
     asker = threading.Thread(target=_ask, args=(process, ids), daemon=True)
     asker.start()
-    out = cast(io.BufferedReader, _wide(process))
     done = False
     try:
-        yield from _cut_out(process, out, len(ids))
+        yield from _cut_out(process, len(ids))
         done = True
     finally:
         if not done:
             process.kill()
         asker.join()
-        out.close()
+        cast(IO[bytes], process.stdout).close()
         process.wait()
 
 
-def _cut_out(process: subprocess.Popen[bytes], out: io.BufferedReader, count: int) -> Iterator[Place | None]:
-    data, at = b"", 0
+def _cut_out(process: subprocess.Popen[bytes], count: int) -> Iterator[Place | None]:
+    out, data, at = _Gulps(process), b"", 0
 
     def more(least: int = 1) -> bytes:
         """What is left of the data, with so many bytes more."""
         parts = [data[at:]]
         while least > 0:
-            chunk = out.read1(_BUFFER)
+            chunk = out.read()
             if not chunk:
                 raise GitFailed(("cat-file",), process.poll() or -1, "the object reader ended")
             parts.append(chunk)
