@@ -151,11 +151,14 @@ def sizes(experiment: Experiment) -> dict[Arm, int]:
 
 
 def result(experiment: Experiment, units: Sequence[Unit]) -> Result:
-    """How it stands, from its tasks in the order in which they came; those whose fate is open do not count yet."""
+    """How it stands, from its tasks in the order in which they came: the first of each arm, as many as were fixed.
+
+    One of them whose fate is open is waited for. Were a later one taken in its place, what fails fast would count
+    first, and a verdict could change after it was said.
+    """
     wanted = sizes(experiment)
-    taken = {
-        arm: [each for each in units if each.arm is arm and each.passed is not None][:n] for arm, n in wanted.items()
-    }
+    first = {arm: [each for each in units if each.arm is arm][:n] for arm, n in wanted.items()}
+    taken = {arm: [each for each in found if each.passed is not None] for arm, found in first.items()}
     if any(len(taken[arm]) < n for arm, n in wanted.items()):
         return Result(tuple(Group(arm, len(taken[arm]), n) for arm, n in wanted.items()))
     hits = {arm: sum(bool(each.passed) for each in found) for arm, found in taken.items()}

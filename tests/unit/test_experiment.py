@@ -72,6 +72,10 @@ def test_no_verdict_and_no_success_is_shown_before_the_fixed_number_of_tasks() -
     assert result(HALF, later) == whole, "tasks beyond the number count for nothing"
     open_ones = [Unit(each.task, each.arm, None) for each in made]
     assert [group.tasks for group in result(HALF, open_ones).groups] == [0, 0]
+    slow = [Unit(made[0].task, made[0].arm, None), *made[1:]]
+    waiting = result(HALF, slow)
+    assert not waiting.done, "an early task that is still open is waited for: what fails fast does not count first"
+    assert {group.needed - group.tasks for group in waiting.groups} == {0, 1}
 
 
 def test_a_real_effect_is_found_about_as_often_as_planned_and_none_is_found_where_none_is() -> None:

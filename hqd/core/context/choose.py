@@ -92,7 +92,8 @@ def choose(
         text = texts[each.source]
         tokens = count(wrap(each, text.text))
         if each.max_tokens is not None and tokens > space.groups.get(each.group, each.max_tokens):
-            raise DoesNotFit(f"{each.rule}: {each.source} is required and has {tokens} tokens, more than max_tokens")
+            most = f"more than max_tokens ({each.max_tokens})"
+            raise DoesNotFit(f"{each.rule}: {each.source} is required and has {tokens} tokens, {most}")
         if tokens > space.total:
             left = f"{max(space.total, 0)} of {budget} are left for it"
             raise DoesNotFit(f"{each.rule}: {each.source} is required and has {tokens} tokens; {left}")
