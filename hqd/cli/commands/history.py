@@ -13,7 +13,9 @@ from hqd.cli.commands import Json, call_of, finish
 
 def replay(
     context: typer.Context,
-    playbook: Annotated[Path, typer.Option("--playbook", metavar="FILE", help="The playbook that is tried.")],
+    playbook: Annotated[
+        Path, typer.Option("--playbook", metavar="FILE", help="The playbook that is tried: a file or a name.")
+    ],
     since: Annotated[
         str | None, typer.Option("--from", metavar="REV", help="Only tasks that were accepted after this commit.")
     ] = None,
