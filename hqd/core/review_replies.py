@@ -55,9 +55,15 @@ def _wanted(state: ReviewState, heard: Heard, orders: Mapping[str, str], why: Ma
         yield Reply(reminder(state.reminded), f"Still waits for a review{': ' + names if names else ''}.")
     for said in heard.items:
         if said.author.login != heard.me and said.id in state.answered and command(said.body) is not None:
-            yield Reply(to(said.id), orders.get(said.id, HEARD))
+            yield _to(said, orders.get(said.id, HEARD))
+    items = {item.id: item for item in heard.items}
     for item, text in why.items():
-        yield Reply(to(item), text)
+        yield _to(items[item], text)
+
+
+def _to(said: ReviewItem, text: str) -> Reply:
+    """What an order is answered with, beneath it where it stands in a thread."""
+    return Reply(to(said.id), text, said.thread, _named(said.id, said))
 
 
 def reminder(at: datetime) -> str:

@@ -307,7 +307,7 @@ def _words(state: ReviewState, heard: Heard, terms: Terms, now: datetime) -> Sai
         return None
     ready = _settled(fresh, heard, terms, now)
     if ready is not None and heard.began < ready:
-        said = f"{len(fresh)} new comments; more may follow until {ready:%H:%M:%S} UTC"
+        said = f"{len(fresh)} new comment{'s' * (len(fresh) > 1)}; more may follow until {ready:%H:%M:%S} UTC"
         return Said(until=ready if now < ready else None, waits=said, fresh=True)
     chosen = [item for item in fresh if not _wrapper(item, fresh)][:MOST_ITEMS]
     items = (*(item.id for item in chosen), *(item.id for item in fresh if _wrapper(item, fresh)), *failed)

@@ -47,7 +47,6 @@ if FLAVOUR != "github":
         "test_a_branch_is_deleted_only_at_the_tip_that_is_meant": "the description has no branch with a slash",
         "test_drafts_that_a_plan_does_not_have_are_opened_ready": "GitHub's",
         "test_a_github_app_reports_check_runs": "GitHub's",
-        "test_bots_are_known_as_such": "the API does not tell",
     }
 if FLAVOUR == "gitea":
     NOT_JUDGED["test_a_thread_that_is_gone_refuses_the_reply"] = "Gitea has no threads to answer in"

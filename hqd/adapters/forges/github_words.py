@@ -19,6 +19,8 @@ from hqd.model.review import (
 
 NOBODY = Account(login="ghost")
 """Who wrote what a deleted account wrote; GitHub's own name for it."""
+_ACTIONS = frozenset({"gitea-actions", "forgejo-actions"})
+"""Who speaks for programs where the API has no word for that: Gitea tells of nobody whether he is one."""
 NO_COMMIT = "0" * 40
 """The head of a pull request that has none: GitLab gives null, Gitea nothing, where the branch has no commits any more.
 Git knows no commit by that id."""
@@ -74,7 +76,9 @@ _PERMISSIONS = {
 def account(user: Json | None) -> Account:
     if user is None:
         return NOBODY
-    return Account(login=user.name("login"), bot=user.words("type") == "Bot")
+    name = user.name("login")
+    bot = user.words("type") == "Bot" or name.endswith("[bot]") or name in _ACTIONS
+    return Account(login=name, bot=bot)
 
 
 def review(pull: Json) -> Review:
