@@ -58,6 +58,9 @@ _TURNS = 50
 _LAST_WORD = 120.0
 """Turns, and where something is on its way to a remote seconds, that a command without a daemon may take."""
 
+_PASSING = frozenset({None, "index_lock", "ref_lock", "origin"})
+"""Causes of RepositoryBusy that pass by themselves; the others end by a person's hand, and nobody waits for it here."""
+
 _PERSON_FOR = 10.0
 """Seconds for which the git identity of this checkout is taken as it was."""
 
@@ -196,7 +199,7 @@ def answer_without_daemon(root: Path, env: Mapping[str, str], display: Display) 
         while turns < _TURNS or (loop.outsides.busy and time.monotonic() < until):
             turns += 1
             loop.turn()
-            if not spool.waiting(loop.parts.private):
+            if not spool.waiting(loop.parts.private) or loop.live.busy not in _PASSING:
                 return
             if loop.outsides.busy:
                 time.sleep(0.05)

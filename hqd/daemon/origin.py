@@ -199,6 +199,8 @@ class Origin:
             self._agree(theirs, now)
         elif self._judged != (ours, theirs):
             self._join(ours, theirs, agreed if rewritten else None, now)
+        else:
+            self._pending = False  # it waits for a person
 
     def _join(self, ours: str, theirs: str, agreed: str | None, now: datetime) -> None:
         """Both have what the other lacks. `agreed`: origin's last tip, which it has left by now."""

@@ -74,6 +74,13 @@ def test_a_conflict_is_named_and_sync_says_so(found: Scene) -> None:
     assert "docs/both.md" in done.stderr
 
 
+def test_sync_without_a_daemon_on_another_branch_says_so_at_once(found: Scene) -> None:
+    found.hq.git("switch", "-qc", "side")
+    done = hqd(found.hq, "sync")
+    assert done.returncode == 75
+    assert "has side checked out, not main" in done.stderr
+
+
 def checks(hq: Headquarters, **more: str) -> list[dict[str, str]]:
     out = json.loads(hqd(hq, "doctor", "--json", **more).stdout)
     return [check for check in out["checks"] if check["name"] == "origin"]

@@ -182,6 +182,8 @@ def test_a_conflict_is_a_hold_that_names_the_paths_and_work_goes_on(tmp_path: Pa
         assert "docs/both.md" in (found.hq.root / HOLD).read_text()
         found.hq.drop("meanwhile.md")
         settle(loop, lambda: len(found.hq.folder("done")) == 1)
+        settle(loop)  # idle: only a person could move anything
+        assert "docs/both.md" in sync(found, loop)
         found.hq.git("pull", "-q", "--no-rebase", "-X", "ours", "origin", "main")
         sync(found, loop)
         settle(loop, lambda: not (found.hq.root / HOLD).exists())
@@ -414,3 +416,18 @@ def test_a_push_that_takes_long_is_told_while_work_goes_on(tmp_path: Path, monke
         assert any("a push to" in note and "it is waited for" in note for note in found.hq.shown.notes)
         go.touch()
         settle(loop, lambda: found.in_line() and words not in said.read_text())
+
+
+def test_an_origin_with_a_history_of_its_own_is_a_hold_that_says_what_to_do(tmp_path: Path) -> None:
+    found = scene(tmp_path)
+    found.other.git("switch", "-q", "--orphan", "fresh")
+    found.other.git("commit", "-q", "--allow-empty", "-m", "Initial commit")
+    found.other.git("push", "-q", "--force", "origin", "fresh:main")
+    with found.hq.daemon() as loop:
+        settle(loop)
+        hold = loop.live.holds["origin"]
+        assert hold.reason == "unrelated"
+        assert "push main to an empty repository, or clone that one" in hold.missing
+        found.hq.drop("meanwhile.md")
+        settle(loop, lambda: len(found.hq.folder("done")) == 1)
+    assert found.there("log", "--format=%s", "main") == "Initial commit"
