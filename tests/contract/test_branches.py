@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import stat
-from collections.abc import Iterator
+import threading
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from hqd.adapters.branches import GitBranches
 from hqd.codec import layout
-from hqd.errors import BranchMoved, Conflict, Expected, RepositoryBusy
+from hqd.errors import BranchMoved, Conflict, Expected, HqdError, RepositoryBusy
 from hqd.model.gate import Changed
 from hqd.model.record import Person
 from hqd.ports import Branches
@@ -50,6 +51,44 @@ def deliver(branches: Branches, base: str, *paths: str, overwrite: bool = False)
 
 
 class TestPoint:
+    def test_two_that_set_the_same_tip_at_once_both_succeed(self, scene: Scene, branches: Branches) -> None:
+        """The loop and a worker: one of them finds the ref set, or locked, between its look and its hand."""
+        head = deliver(branches, scene.base)
+        faults: list[Exception] = []
+        for number in range(10):
+            task, start = f"{TASK[:-2]}{number:02d}", threading.Barrier(4)
+
+            def point(task: str = task, start: threading.Barrier = start) -> None:
+                start.wait(10)
+                try:
+                    branches.point(task, head)
+                except HqdError as fault:
+                    faults.append(fault)
+
+            threads = [threading.Thread(target=point) for _ in range(4)]
+            for each in threads:
+                each.start()
+            for each in threads:
+                each.join()
+            assert branches.tip(task) == branches.kept(task) == head
+        assert faults == []
+
+    def test_a_tip_that_another_hqd_sets_in_between_is_no_persons(
+        self, scene: Scene, branches: Branches, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A command beside the daemon, or the last git of a daemon that was killed; its other ref may still come."""
+        head = deliver(branches, scene.base)
+        update = GitBranches._update
+
+        def late(self: GitBranches, changes: Sequence[tuple[str, str | None, str | None]]) -> None:
+            monkeypatch.undo()
+            scene.git("update-ref", f"refs/heads/{BRANCH}", head)
+            update(self, changes)
+
+        monkeypatch.setattr(GitBranches, "_update", late)
+        branches.point(TASK, head)
+        assert head == branches.tip(TASK) == branches.kept(TASK)
+
     def test_sets_branch_and_review_ref(self, scene: Scene, branches: Branches) -> None:
         assert branches.tip(TASK) is None
         head = deliver(branches, scene.base)

@@ -54,13 +54,17 @@ class GitBranches:
             "GIT_COMMITTER_NAME": name,
             "GIT_COMMITTER_EMAIL": email,
         }
-        self._looking = threading.Lock()
+        self._looking, self._pointing = threading.Lock(), threading.Lock()
         self.updates = Updates(
             repository.git, self._beside, self._identity, self.main, self._checked_out, self._fetched
         )
         self._landings = Landings(repository.git, self._beside)
 
     def point(self, task: str, head: str, expected: str | None = None) -> None:
+        with self._pointing:
+            self._point(task, head, expected)
+
+    def _point(self, task: str, head: str, expected: str | None) -> None:
         tip, kept = self.tip(task), self._repository.resolve(layout.review_ref(task))
         built_on = kept if expected is None else expected
         if tip not in (None, built_on, head):
@@ -70,6 +74,10 @@ class GitBranches:
             self._update([(_branch_ref(task), head, tip), (layout.review_ref(task), head, kept)])
         except GitFailed as failed:
             now = self.tip(task)
+            if now == head and tip != head:
+                # another process of hqd's was first: a command, or what a killed daemon had just started
+                self._point(task, head, expected)
+                return
             if now is not None and now != tip:
                 raise BranchMoved(task, tip, now) from failed
             raise Expected(
