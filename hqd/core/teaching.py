@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -20,7 +20,7 @@ from hqd.model.lesson import MOST_EVIDENCE, OPEN, Lesson, LessonEvidence, Lesson
 from hqd.model.names import slug_of
 from hqd.model.playbook import Playbook, StepKind
 from hqd.model.problem import one_line
-from hqd.model.record import Cursor, Event, EventKind
+from hqd.model.record import Cursor, Event, EventKind, Record
 from hqd.model.task import State
 
 WRONG_ACCEPTANCE = "wrong_acceptance"
@@ -161,6 +161,17 @@ def corrected(task: str, event: Event, cursor: Cursor) -> Mapping[str, LessonEvi
         for step, ref in cursor.outputs.items()
         if not ref.stale
     }
+
+
+def pardoned(records: Iterable[Record], path: str) -> bool:
+    """Whether a person has said in an audit that he would accept this output: then its gate was wrong, not the work."""
+    shown = None
+    for record in records:
+        if record.event is EventKind.FINISHED:
+            shown = record.output
+        elif record.label is not None and shown == path:
+            return record.label == "accepted"
+    return False
 
 
 def known(lessons: Collection[Lesson], case: Case) -> bool:

@@ -207,6 +207,10 @@ class Teaching:
         lessons = book.lessons.values()
         if teaching.known(lessons, case) or teaching.decided_one(lessons, case) is not None:
             return True
+        if _audited(draft, case.task):
+            return False  # a person is to judge that output without having heard what the gates say
+        if teaching.pardoned(records_of(tree, case.task), case.path):
+            return True
         case = self._whole(case, tree)
         if case.blob is None:
             return True
@@ -331,6 +335,11 @@ class Teaching:
         except OSError:
             return  # a full disk: the newest commits are looked at again
         self._saved = state
+
+
+def _audited(draft: Draft, task: str) -> bool:
+    known = draft.tasks.get(task)
+    return known is not None and known.cursor.review is not None and known.cursor.review.audit
 
 
 def _mended(each: LessonEvidence, task: str, better: LessonEvidence | None) -> LessonEvidence:

@@ -150,6 +150,38 @@ def test_what_a_decision_stopped_on_many_tasks_is_recorded_as_no_lesson(tmp_path
         assert [each.class_ for each in lessons(loop).values()] == ["ladder_exhausted"]
 
 
+def test_nothing_is_written_down_of_an_audited_output_before_a_person_has_judged_it(tmp_path: Path) -> None:
+    """It would tell him what the gates said; and of what he would accept, there is nothing to learn."""
+    strict = """
+name = "general"
+audit = 1.0
+[[steps]]
+name = "work"
+agent = "worker"
+on_fail = ["human"]
+gates = [{ kind = "must_not_include", values = ["TODO"] }]
+"""
+    hq = make(tmp_path, general=strict)
+    hq.answers({"text": "it has a TODO in it"})
+    with hq.daemon() as loop:
+        for name in ("one", "two"):
+            hq.drop(f"{name}.md")
+        settle(loop, lambda: len(hq.folder("review")) == 2)
+        settle(loop)
+        assert lessons(loop) == {}
+        assert hq.ask(loop, "approve", "one").ok
+        settle(loop, lambda: len(hq.folder("blocked")) == 1)
+        settle(loop)
+        assert lessons(loop) == {}
+    with hq.daemon() as loop:
+        settle(loop)
+        assert lessons(loop) == {}, "after a restart neither"
+        assert hq.ask(loop, "reject", "two", message="unfinished").ok
+        settle(loop, lambda: bool(lessons(loop)))
+        (lesson,) = lessons(loop).values()
+        assert [(each.task or "").split("-")[1] for each in lesson.evidence] == ["two"]
+
+
 def test_a_revert_of_landed_work_is_recorded(hq: Headquarters) -> None:
     hq.answers({"text": BAD})
     with hq.daemon() as loop:
