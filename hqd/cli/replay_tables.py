@@ -36,7 +36,7 @@ class Replayed:
 
     @property
     def asked(self) -> list[Story]:
-        """Tasks in which an agent would have been asked something else: recorded answers stand in."""
+        """Tasks in which something else would have been asked, or a gate cannot be judged again: the record stands in."""
         return [each for each in self.walked if each.way.asked is not None]
 
 
@@ -172,7 +172,7 @@ def _show_saved(found: Replayed, facts: Mapping[str, Any]) -> None:
     if found.unpriced and (found.different or found.asked):
         terminal.say(f"{found.unpriced} attempts told no cost: in dollars they count as nothing")
     if found.asked:
-        said = f"in {_tasks(len(found.asked))} an agent, a person or a program would have been asked something else"
+        said = f"in {_tasks(len(found.asked))} something else would have been asked, or a gate cannot be judged again"
         terminal.say(f"{said}; had it answered as recorded, saved: {_words(facts['saved_as_recorded'])}")
 
 

@@ -138,6 +138,16 @@ def test_another_question_makes_the_answer_unknown_and_a_missing_step_is_said(ru
     assert {row["would_be"] for row in lost["different"]} == {"begin sketch"}
 
 
+@pytest.mark.parametrize(("level", "unknown"), [("enforce", 3), ("shadow", 0)])
+def test_a_gate_that_no_text_can_tell_makes_what_follows_a_bound(run: Any, level: str, unknown: int) -> None:
+    gate = f'{{ kind = "command", argv = ["true"], level = "{level}" }}, {{ name = "open-ends"'
+    found = run(SHOP.replace('{ name = "open-ends"', gate))
+    assert found["gates"]["unjudged"] == ["command"]
+    assert (found["asked_otherwise"], found["different"]) == (unknown, [])
+    low, high = found["saved"]["attempts"]
+    assert (low < 0 <= high) if unknown else (low, high) == (0, 0)
+
+
 @pytest.mark.parametrize(
     ("written", "tried", "said"),
     [

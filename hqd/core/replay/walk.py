@@ -18,14 +18,14 @@ from hqd.core.evolve import evolve
 from hqd.core.flow import next_move
 from hqd.core.gate_use import resolve_gates
 from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park
-from hqd.core.replay.gating import Judge, Unknowable, regated
+from hqd.core.replay.gating import Judge, Regated, Unknowable, regated
 from hqd.core.replay.people import Otherwise, audited, heard, unasked
 from hqd.core.replay.told import said, why, words
 from hqd.core.routing import choose
 from hqd.errors import IllegalTransition
 from hqd.model.board import Board, Rules, Task
 from hqd.model.failure import Outcome
-from hqd.model.gate import GateSpec
+from hqd.model.gate import GateSpec, Level
 from hqd.model.playbook import Playbook, Step, StepKind
 from hqd.model.record import Event, EventKind, Pin
 from hqd.model.task import State
@@ -97,7 +97,7 @@ class Walked:
     outside: int = 0  # recorded by hqd, and not what the rules of then decide: the world's doing, or another hqd
     rerun: int = 0  # verdicts of gates that were made anew
     unjudged: set[str] = field(default_factory=set)
-    asked: Differs | None = None  # the first question to an agent that differs
+    asked: Differs | None = None  # the first question that differs, or verdict that nobody can tell
     differs: Differs | None = None  # the first decision that differs
     ends: str | None = None  # why it is not followed to its end, where nothing differs
 
@@ -237,8 +237,7 @@ class _Walk:
         except Unknowable as fault:
             self.found.differs = self._difference(event, "goes on", str(fault), None, new_rules)
             return False
-        self.found.rerun += again.rerun
-        self.found.unjudged.update(again.unjudged)
+        self._count(event, again, new, new_rules)
         asked = audited(
             again.event, event, self.new, new_rules, new_rules.playbooks.get(self.new.cursor.playbook or "")
         )
@@ -255,14 +254,23 @@ class _Walk:
         """A review that was opened: its gates had held, and may not hold now."""
         passed = event.model_copy(update={"event": EventKind.FINISHED, "outcome": Outcome.PASSED})
         again = regated(passed, old, new, self._judge(event))
-        self.found.rerun += again.rerun
-        self.found.unjudged.update(again.unjudged)
+        self._count(event, again, new, rules)
         if again.event.outcome is not Outcome.PASSED:
             red = again.event.message or ""
             self.found.differs = self._difference(event, "the review is not opened", red, None, rules)
             return False
         self._happen(event, event)
         return True
+
+    def _count(self, event: Event, again: Regated, specs: Sequence[GateSpec], rules: Rules) -> None:
+        """What was judged anew; where a gate that counts could not be, nothing is exact after this attempt."""
+        self.found.rerun += again.rerun
+        self.found.unjudged.update(again.unjudged)
+        counts = [each.name for each in specs if each.name in again.unjudged and each.level is not Level.SHADOW]
+        if counts and self.found.asked is None:
+            told = f"what {', '.join(counts)} would say does not follow from the recorded text"
+            found = self._difference(event, said(event), told, None, rules)
+            self.found.asked = replace(found, position=self.position + 1)
 
     def _judge(self, event: Event) -> Judge:
         blob = event.output_blob
