@@ -36,7 +36,7 @@ class Replayed:
 
     @property
     def asked(self) -> list[Story]:
-        """Tasks in which something else would have been asked, or a gate cannot be judged again: the record stands in."""
+        """Tasks of which something else would have been asked, or a gate cannot be judged again: records stand in."""
         return [each for each in self.walked if each.way.asked is not None]
 
 
