@@ -81,6 +81,20 @@ def test_approve_by_command_asks_the_forge_to_merge_what_was_approved(tmp_path: 
         assert "Hqd-Work: " + task.id in at.git("log", "-1", "--format=%B", at.pull.landed or "")
 
 
+def test_what_is_aimed_at_another_branch_is_merged_nowhere_by_hqd(tmp_path: Path) -> None:
+    """Neither on an approval nor by command; aimed at main again, it lands."""
+    with in_review(tmp_path, land="on_approval") as (at, loop, task):
+        at.git("branch", "dev", "main")
+        at.forge.edit(1, by="tim", base="dev")
+        at.forge.approve(1, "tim")
+        assert at.hq.ask(loop, "approve", task.id).ok
+        settle(loop, lambda: "aimed at dev, not at main" in (at.hq.records(task.id)[-1].message or ""))
+        assert at.pull.state == "open"
+        at.forge.edit(1, by="tim", base="main")
+        at.hq.ask(loop, "sync")
+        lands(at, loop, task)
+
+
 def test_new_commits_after_an_approval_are_not_merged_by_it(tmp_path: Path) -> None:
     """The word was on one commit; the forge is asked to merge that one, or nothing."""
     with in_review(tmp_path) as (at, loop, task):

@@ -164,7 +164,11 @@ class Acting:
         self._waits = {key: wait for key, wait in self._waits.items() if key in self._asked}
 
     def _merge(self, task: Task, review: ReviewState, style: MergeStyle) -> Errand:
-        act = partial(errands.merge, review=review, style=style, message=merge_message(task, review))
+        target = self._places(task.cursor.repo).target
+        base = (
+            target.main.removeprefix("refs/heads/") if target is not None else self._rulebook.current.settings.hq.branch
+        )
+        act = partial(errands.merge, review=review, base=base, style=style, message=merge_message(task, review))
         return Errand(("merge", task.id, review.head), task.cursor.repo, act)
 
     def _heard(self, draft: Draft, told: Told, now: datetime) -> None:

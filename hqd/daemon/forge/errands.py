@@ -12,6 +12,7 @@ from hqd.daemon.forge.brief import comment
 from hqd.daemon.forge.story import Story, read_records
 from hqd.errors import ForgeRefused
 from hqd.model.names import TASK_ID
+from hqd.model.problem import one_line
 from hqd.model.record import Record, ReviewState
 from hqd.model.review import MergeStyle, Review, ReviewStatus
 from hqd.model.task import State
@@ -20,10 +21,13 @@ from hqd.ports import RemoteForge, Tree
 _PREFIX = "hqd/"
 
 
-def merge(server: RemoteForge, *, review: ReviewState, style: MergeStyle, message: str) -> str:
-    """Merges the pull request if its tip still is what was reviewed."""
+def merge(server: RemoteForge, *, review: ReviewState, base: str, style: MergeStyle, message: str) -> str:
+    """Merges the pull request if its tip still is what was reviewed, and it still is to go to `base`."""
     if review.number is None:
         return ""
+    there = server.review(review.number)
+    if there.status is ReviewStatus.OPEN and there.base != base:
+        raise ForgeRefused("blocked", f"#{review.number} is aimed at {one_line(there.base)}, not at {base}")
     commit = server.merge(review.number, review.head, style, message)
     return f"#{review.number} merged as {commit[:12]}"
 
