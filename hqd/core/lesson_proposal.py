@@ -56,7 +56,7 @@ def body(
         lines += ["In shadow its verdicts are recorded and shown to nobody who still has to decide.", ""]
     if lesson.drafted_by is not None:
         lines += [f"The account was worded by agent {one_line(lesson.drafted_by)}; the gate was not.", ""]
-    lines += [*(f"> {one_line(line)}".rstrip() for line in lesson.account.splitlines()[:40]), ""]
+    lines += [*(f"> {_silent(one_line(line))}".rstrip() for line in lesson.account.splitlines()[:40]), ""]
     if gate:
         lines += ["## Gate", "", *_fence(gate), ""]
     if lesson.context is not None:
@@ -75,7 +75,7 @@ def body(
         lines += [f"`{case.task}` {case.step} attempt {case.attempt} ({case.label.value}): {_cell(judged.message)}", ""]
         lines += [*_fence(_around(text, judged.excerpt)), ""]
     if len(accepted) > MOST_FLAGGED:
-        lines += [f"… and {len(accepted) - MOST_FLAGGED} more: `hqd lessons check {lesson.id} --json`", ""]
+        lines += [f"… and {len(accepted) - MOST_FLAGGED} more: `hqd backtest {lesson.id} --json`", ""]
     whole = "\n".join(lines).rstrip() + "\n"
     cut = whole.encode("utf-8", "replace")[:MOST_BYTES].decode("utf-8", "ignore")
     return cut if cut == whole else cut.rsplit("\n", 1)[0] + "\n\n(cut)\n"
@@ -123,4 +123,9 @@ def _fence(text: str) -> list[str]:
 
 
 def _cell(text: str) -> str:
-    return one_line(text).replace("|", "\\|").replace("@", "@\u200b")[:300]
+    return _silent(one_line(text).replace("|", "\\|"))[:300]
+
+
+def _silent(text: str) -> str:
+    """Words in which no forge reads a mention."""
+    return text.replace("@", "@\u200b")

@@ -14,9 +14,11 @@ from hqd.cli.lessons_rule import rules
 from hqd.codec.config import Config
 from hqd.codec.lesson import read_lesson, with_evidence, write_lesson
 from hqd.core import teaching
+from hqd.core.backtest import Judged
 from hqd.core.lesson_check import Evidence, Exhibit, Mark, check
 from hqd.core.lesson_conflict import contradict, contradictions
 from hqd.core.lesson_mutants import hunks, mutant
+from hqd.core.lesson_proposal import body
 from hqd.core.lesson_rules import within_cap
 from hqd.core.lesson_scope import held_out
 from hqd.core.lesson_suggest import guesses, literals
@@ -414,3 +416,25 @@ def test_a_third_lesson_on_a_topic_is_told_to_become_a_rule() -> None:
     book = [lesson(f"L-000{n}", topic="refunds", scope={"agents": (f"a{n}",)}) for n in (2, 3)]
     assert findings(lesson(topic="refunds"), book)["bloat"][0] is Mark.WARNING
     assert "bloat" not in findings(lesson(topic="refunds"), book[:1])
+
+
+def test_a_proposal_shows_every_accepted_output_that_it_would_have_flagged_with_its_place() -> None:
+    def fired(n: int, label: Label) -> tuple[Judged, str]:
+        text = f"{'Long before. ' * 60}Piece {n} gives a refund to @tim.{' Long after.' * 60}"
+        return Judged(case(n, label), True, message="Must not be in the text: refund", excerpt="a refund"), text
+
+    told = body(
+        lesson(account="# No refunds\n\n> @tim said so", variants=7),
+        LessonStatus.SHADOW,
+        "kind: must_not_include",
+        (),
+        (Exhibit("x", "we refund it", None),),
+        None,
+        [*(fired(n, Label.ACCEPTED) for n in range(60)), fired(99, Label.REJECTED)],
+    )
+    assert "## Accepted outputs that it would have flagged: 60" in told
+    assert "Piece 7 gives a refund" in told
+    assert "Piece 99" not in told, "what was rejected is no accepted output"
+    assert "10 more: `hqd backtest L-0001 --json`" in told
+    assert "Gates tried before this one was chosen: 7." in told
+    assert "> @tim" not in told, "no forge reads a mention in it"
