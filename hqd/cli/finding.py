@@ -89,11 +89,22 @@ def find(view: View, name: str) -> Told:
         return told(view.tree, task.id, task.state, f"{folder[task.state]}/{task.id}.md")
     ids = [task.id for task in exact or fits] or list(ended(view.tree, name))
     if not ids:
-        raise Usage(f"no task {name!r}", remedy="`hqd status --all` lists open ones and those that ended lately")
+        raise Usage(f"no task {name!r}", remedy=_no_task(view, name))
     if len(ids) > 1:
         shown = ", ".join(ids[:MOST_NAMES]) + (", …" if len(ids) > MOST_NAMES else "")
         raise Usage(f"{name!r} fits {len(ids)} tasks", remedy=shown)
     return told(view.tree, ids[0])
+
+
+def _no_task(view: View, name: str) -> str:
+    """Where a task of that name may be: dropped, and no daemon has looked since."""
+    if not view.past:
+        from hqd.cli.faults import waiting_files
+
+        for path in waiting_files(view.repo.root):
+            if path.rsplit("/", 1)[-1].removesuffix(".md") == name:
+                return f"{path} still waits in the inbox: a daemon takes it in, `hqd run`"
+    return "`hqd status --all` lists open ones and those that ended lately"
 
 
 def told(tree: Tree, task: str, state: State | None = None, path: str | None = None) -> Told:

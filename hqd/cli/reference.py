@@ -14,7 +14,9 @@ HEAD = """\
 Made from the program by `python docs/generate.py`; `hqd COMMAND --help` says the same.
 
 `--hq PATH` or the variable `HQD_HQ` names the HQ; else it is the nearest `hqd.toml` upwards, from any folder inside.
-`--json` prints one object with `schema_version`. `hqd --install-completion` sets up your shell, task names included.
+`--json` prints one object with `schema_version`; of a call that fails it is
+`{"schema_version": 1, "error": {"message", "remedy", "exit_code"}}`, and the line for people stands on standard error.
+`hqd --install-completion` sets up your shell, task names included.
 
 Exit codes: 0 ok, 1 failure or a red gate, 2 the call is wrong, 75 temporary (try again later), 78 a file must be
 changed by a person, 130 Ctrl-C.

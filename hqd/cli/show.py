@@ -50,11 +50,15 @@ def _chosen(story: Told, attempt: int | None, step: str | None) -> list[Record]:
     if step is not None and step not in {record.step for record in story.records}:
         known = ", ".join(dict.fromkeys(record.step for record in story.records if record.step)) or "none yet"
         raise Usage(f"{story.id} was never at step {step!r}", remedy=f"its steps so far: {known}")
-    return [
-        record
-        for record in story.records
-        if (attempt is None or record.attempt == attempt) and (step is None or record.step == step)
-    ]
+    at_step = [record for record in story.records if step is None or record.step == step]
+    if attempt is None:
+        return at_step
+    chosen = [record for record in at_step if record.attempt == attempt]
+    if not chosen:
+        where = f" at step {step}" if step is not None else ""
+        known = ", ".join(str(number) for number in sorted({record.attempt for record in at_step if record.attempt}))
+        raise Usage(f"{story.id} has no attempt {attempt}{where}", remedy=f"there is: {known or 'none yet'}")
+    return chosen
 
 
 def facts(seen: View, story: Told, attempt: int | None = None, step: str | None = None) -> dict[str, Any]:

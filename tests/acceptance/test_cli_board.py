@@ -102,6 +102,8 @@ def test_show_prints_one_file_of_one_attempt_as_it_is(hqd: CommandLine) -> None:
     assert hqd.ok("show", "fruit", "--output", "--step", "write").out == "A kiwi."
     assert "Write about Fruit." in hqd.ok("show", "fruit", "--attempt", "1", "--prompt").out
     assert hqd("show", "fruit", "--attempt", "9", "--output").code == 2
+    missed = hqd("show", "fruit", "--attempt", "9", "--json")
+    assert (missed.code, missed.json()["error"]["remedy"]) == (2, "there is: 1, 2")
     assert hqd("show", "fruit", "--output", "--prompt").code == 2
 
 

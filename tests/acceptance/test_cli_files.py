@@ -140,6 +140,7 @@ def test_bad_files_in_the_inbox_stand_on_the_board_without_a_daemon(hqd: Command
         problem = problems[f"workspace/inbox/{name}.md"]
         assert problem["message"], name
         assert problem["remedy"], name
+    assert "workspace/inbox/link.md still waits in the inbox" in hqd("why", "link").err
 
 
 def test_gates_of_a_step_run_on_files(hqd: CommandLine, tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -76,3 +78,54 @@ def test_a_group_without_its_command_shows_its_help_and_nothing_else(capsys: pyt
     told = capsys.readouterr().err
     assert told.startswith("Usage: hqd lessons")
     assert "tells how it is used" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (["status", "--json"], 78),
+        (["why", "tea", "--json"], 78),
+        (["show", "--json"], 2),
+        (["status", "--jsno", "--json"], 2),
+        (["--hq", "/nowhere", "log", "--json"], 2),
+    ],
+)
+def test_an_error_is_one_object_too_where_json_is_asked_for(
+    words: list[str], code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program reads standard output alone; people still read the line on standard error."""
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(words) == code
+    told = capsys.readouterr()
+    found = json.loads(told.out)
+    assert (found["schema_version"], found["error"]["exit_code"]) == (1, code)
+    assert told.err.startswith(f"hqd: {found['error']['message']}\n  {found['error']['remedy']}")
+
+
+def test_without_json_an_error_prints_nothing_on_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["status"]) == 78
+    assert cli.main(["add", "--", "--json"]) == 78
+    assert capsys.readouterr().out == ""
+
+
+def test_a_wrong_choice_is_told_in_plain_words(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["init", "/nowhere/hq", "--agent", "nobody"]) == 2
+    assert "Value error" not in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("to", "code", "said"),
+    [
+        (">&-", 0, ""),
+        ("2>&-", 0, ""),
+        ("> /dev/full", 1, "hqd: the output cannot be written: No space left on device\n"),
+    ],
+)
+def test_a_closed_or_full_output_is_no_bug(to: str, code: int, said: str) -> None:
+    done = subprocess.run(
+        ["sh", "-c", f"{sys.executable} -m hqd --help {to}"], check=False, capture_output=True, text=True, timeout=60
+    )
+    assert (done.returncode, done.stderr) == (code, said)

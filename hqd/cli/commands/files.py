@@ -34,9 +34,9 @@ def apply(
     message: Annotated[str | None, typer.Option("-m", "--message", metavar="TEXT", help="The commit's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list only.")] = False,
 ) -> None:
-    """Put edits of settings, playbooks, lessons, decisions and context documents in force.
+    """Put your edits in force: check them, then commit them.
 
-    They are checked, then exactly they are committed in your name.
+    Of settings, playbooks, lessons, decisions and context documents; exactly these are committed, in your name.
 
     Example: hqd apply -m "Ask for two sources"
     """
