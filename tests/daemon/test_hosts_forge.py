@@ -17,7 +17,6 @@ from hqd.daemon.forge.watch import Watch
 from hqd.daemon.loop import Loop
 from hqd.model.task import State
 from hqd.testing.forge_server import Seen
-from tests.daemon.forge_words import ANSWERS
 from tests.daemon.headquarters import Headquarters, only, settle
 from tests.daemon.test_hosts_many import both
 from tests.forge_hq import TASK, Forged, forged
@@ -33,7 +32,7 @@ def shared(root: Path, **keys: str) -> Iterator[tuple[Forged, Headquarters]]:
         at.hq.write(
             "hqd.toml", (at.hq.root / "hqd.toml").read_text().replace("[hq]", FETCH) + "[lessons]\nrecord = false\n"
         )
-        at.hq.answers(*ANSWERS)
+        at.hq.answers({"attempt": 1, "answer": "three good words"}, {"answer": "three better words"})
         at.hq.commit()
         at.hq.git("push", "-q", "origin", "main")
         other = Headquarters(root / "second" / "hq", {**at.hq.env, "XDG_CACHE_HOME": str(root / "second-cache")})
