@@ -91,8 +91,8 @@ class Usage(Value):
 
 
 class Merge(Value):
-    """Main being merged into a task's work, with conflicts: `commit` is the merge, whose files at `paths` hold git's
-    markers; `onto` the commit of main. No branch ever names it."""
+    """Main, or what people pushed there, being merged into a task's work, with conflicts: `commit` is the merge,
+    whose files at `paths` hold git's markers; `onto` the commit of the other side. No branch ever names it."""
 
     commit: str
     onto: str

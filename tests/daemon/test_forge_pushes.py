@@ -13,6 +13,7 @@ from hqd.model.board import Task
 from hqd.model.failure import ParkReason
 from hqd.model.names import branch
 from hqd.model.task import State
+from tests.daemon import target_repository
 from tests.daemon.forge_words import events, last, place, reviewed, rounds, said
 from tests.daemon.headquarters import Headquarters, make, only, settle
 from tests.forge_hq import TASK, Forged
@@ -280,3 +281,28 @@ def test_a_main_that_a_person_has_merged_into_the_branch_is_not_the_works(tmp_pa
         settle(loop, lambda: events(at, task)[-1] == "review_opened")
         assert again.cursor.head == made
         assert [gate.status.value for gate in last(at, task, "review_opened").gates] == ["pass"]
+
+
+def test_in_a_target_repository_too_an_agents_program_and_a_person_work_at_once(tmp_path: Path) -> None:
+    code = (
+        "import os, pathlib; pathlib.Path('calc.py').write_text(%r + '# ' + os.environ['HQD_ATTEMPT']); print('done')"
+    )
+    hq, site = target_repository.shop(tmp_path, mender=code % target_repository.GREEN)
+    hq.drop("mend.md", target_repository.TASK)
+    with hq.daemon() as loop:
+        settle(loop, lambda: bool(hq.folder("review")))
+        task = only(loop)
+        hq.ask(loop, "pause")
+        hq.ask(loop, "request-changes", task.id, message="again")
+        site.git("fetch", "--quiet", "origin")
+        site.git("switch", "--quiet", branch(task.id))
+        theirs = site.commit({"NOTES.md": "by hand\n"})
+        hq.ask(loop, "sync")
+        hq.ask(loop, "resume")
+        settle(loop, lambda: bool(hq.folder("review")) and only(loop).cursor.head != task.cursor.head)
+        assert site.show("NOTES.md", branch(task.id)) == "by hand"
+        assert site.show("calc.py", branch(task.id)).endswith("# 2")
+        assert site.git("merge-base", theirs, branch(task.id), where=site.remote) == theirs
+        assert hq.ask(loop, "approve", task.id).ok
+        settle(loop, lambda: bool(hq.folder("done")))
+    assert (site.show("NOTES.md"), site.show("calc.py").endswith("# 2")) == ("by hand", True)

@@ -218,7 +218,7 @@ class Updates:
         ours, theirs = self._read(head, path), self._read(onto, path)
         if text is not None and _marked(text):
             return Side(path, _hunks(text)[:_TEXT])
-        what = {(True, False): "main has deleted it", (False, True): "the work has deleted it"}
+        what = {(True, False): "the other side has deleted it", (False, True): "the work has deleted it"}
         there = (ours is not None, theirs is not None)
         return Side(path, what.get(there, "git cannot merge it: it is binary, or of another kind on each side"))
 
