@@ -25,6 +25,9 @@ from hqd.model.record import Finding
 MANIFEST_VERSION = 2
 """2: sources tell how they were cut, and what the prompt was made from is named by commit and blob."""
 
+UNSENT = 200
+"""Documents that the manifest names of an attempt that was sent nothing; the required ones come first."""
+
 _TRIES = 6
 """How often fewer documents are tried where a counter finds the whole to be more than its parts."""
 
@@ -195,6 +198,37 @@ def _manifest(
         "findings": len(parts.findings),
         "diagnosis": parts.diagnosis is not None,
         **({"experiment": dict(parts.experiment)} if parts.experiment is not None else {}),
+        "made": dict(parts.made),
+    }
+
+
+def unsent(parts: Parts, candidates: Sequence[Candidate], budget: Budget, why: str) -> dict[str, Any]:
+    """The manifest of an attempt that was sent nothing, as something required is missing or does not fit."""
+    nothing = "nothing was sent"
+    rows = [
+        {
+            "source": each.source,
+            "blob": each.blob,
+            "rule": each.rule,
+            "tokens": None,
+            "status": "dropped",
+            "why": each.problem or nothing,
+        }
+        for each in sorted(candidates, key=lambda one: (not one.required, one.source, one.rule))
+    ]
+    if len(rows) > UNSENT:
+        rows[UNSENT:] = [{**rows[-1], "source": f"({len(rows) - UNSENT} more)", "blob": "", "why": nothing}]
+    return {
+        "v": MANIFEST_VERSION,
+        "sources": rows,
+        "tokens": 0,
+        "budget": budget.tokens,
+        "window": budget.window,
+        "reserved": budget.reserved,
+        "margin": budget.margin,
+        "counter": ESTIMATE,
+        "stable_tokens": 0,
+        "unsent": why,
         "made": dict(parts.made),
     }
 

@@ -46,6 +46,8 @@ def run(job: Job, shop: Workshop, stop: threading.Event, progress: Progress) -> 
     except ExpressionFault as fault:
         return report(found, shop, Outcome.FAILED, Failure.EXPRESSION, fault.message)
     except gather.MissingContext as fault:
+        if fault.manifest is not None:
+            found.files["manifest.json"] = _written(fault.manifest)
         return report(found, shop, Outcome.FAILED, Failure.CONTEXT, fault.message)
     except SetupFailed as fault:
         return _not_set_up(found, shop, fault, stop)
@@ -88,7 +90,7 @@ def _agent(found: Made, shop: Workshop, stop: threading.Event, progress: Progres
         return _judge(found, shop, stop)
     schema = gather.schema(job, PinnedFiles(shop.history, job.rules.pin))
     found.prompt = gather.prompt(job, shop.context)
-    found.files["manifest.json"] = (json.dumps(found.prompt.manifest, indent=1, ensure_ascii=False) + "\n").encode()
+    found.files["manifest.json"] = _written(found.prompt.manifest)
     found.files["prompt.md"] = found.prompt.text.encode()
     if job.mode != "again" and prompt_hash(found) in job.task.cursor.prompts:
         message = "the prompt is the same as one that failed already in this round; not sent again"
@@ -102,6 +104,10 @@ def _agent(found: Made, shop: Workshop, stop: threading.Event, progress: Progres
         progress("agent")
         found.answer = _ask(found, shop, copy, schema, stop, progress)
         return _examine(found, shop, copy, schema, stop, progress)
+
+
+def _written(manifest: Mapping[str, Any]) -> bytes:
+    return (json.dumps(manifest, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _may_begin(found: Made, shop: Workshop, stop: threading.Event) -> bool:

@@ -16,7 +16,7 @@ from hqd.core.context.window import budget_of
 from hqd.core.diagnosis import diagnose
 from hqd.core.experiment import Arm, arm, held_out, key, matches
 from hqd.core.facts import facts
-from hqd.core.prompt import Document, Parts, Prompt, assemble
+from hqd.core.prompt import Document, Parts, Prompt, assemble, unsent
 from hqd.core.typed import check_schema, schema_of
 from hqd.daemon.context.collect import collect
 from hqd.daemon.context.ground import Ground
@@ -30,7 +30,9 @@ from hqd.ports import History, Similar, Tree
 
 
 class MissingContext(Expected):
-    """Something that a playbook requires is not there, or cannot be used."""
+    """Something that a playbook requires is not there, or cannot be used. `manifest`: what else there was."""
+
+    manifest: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,9 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
                 return assemble(bare, found, load, budget, tally.part, tally.name, without, whole=tally.whole)
         return assemble(bare, found, load, budget_of(job.settings, limit), without=without)
     except Unusable as fault:
-        raise MissingContext(fault.message) from fault
+        missing = MissingContext(fault.message)
+        missing.manifest = unsent(bare, found, budget_of(job.settings, limit), fault.message)
+        raise missing from fault
 
 
 def _loaded(means: Means, candidate: Candidate) -> Text:

@@ -134,7 +134,9 @@ def test_prompts_of_one_step_differ_in_the_tasks_part_only(tmp_path: Path) -> No
     assert one["prompt_sha256"] != other["prompt_sha256"]
 
 
-def test_a_required_document_that_does_not_fit_is_parked_before_anything_is_spent(tmp_path: Path) -> None:
+def test_a_required_document_that_does_not_fit_is_parked_before_anything_is_spent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     text = WRITER.replace(
         'include = ["workspace/context/**/*.md"]', 'include = ["workspace/context/long.md"]\nrequired = true'
     )
@@ -150,6 +152,13 @@ def test_a_required_document_that_does_not_fit_is_parked_before_anything_is_spen
     assert task.cursor.reason.value == "context"
     assert "workspace/context/long.md is required" in (task.cursor.missing or "")
     assert task.cursor.tokens == 0
+    (manifest,) = manifests(hq, task.id)
+    assert "is required" in manifest["unsent"]
+    assert row(manifest, "workspace/context/long.md")["why"] == "nothing was sent"
+    assert not any(record.prompt for record in hq.records(task.id))
+    assert asked(Call(hq.env, hq.root), (task.id, "research"), Wish(attempt=1, as_json=True)) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["rebuilt"], told["tokens"], told["sources"][0]["status"]) == (False, 0, "dropped")
 
 
 def test_bad_documents_are_named_and_stop_nobody(tmp_path: Path) -> None:

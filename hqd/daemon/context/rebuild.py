@@ -53,6 +53,8 @@ def rebuild(history: History, record: Record, revision: str = "HEAD", elsewhere:
         manifest = json.loads(data or b"{}")
         if manifest.get("v") != MANIFEST_VERSION:
             raise CannotRebuild(f"its manifest is of version {manifest.get('v')}, not {MANIFEST_VERSION}")
+        if "unsent" in manifest:
+            raise CannotRebuild(f"this attempt was sent nothing: {manifest['unsent']}")
         text = _text(history, manifest, elsewhere)
     except KeyError as fault:
         raise CannotRebuild(f"{fault.args[0]} is not in git any more") from fault
