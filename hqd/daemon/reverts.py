@@ -1,4 +1,8 @@
-"""Landed work that a person took back: which tasks' work a commit that says `This reverts commit …` is about."""
+"""Landed work that a person took back: which tasks' work a revert on main's own line is about.
+
+As git writes it (`This reverts commit …`), or as a merge of the branch that a forge's button makes: `revert-12-BRANCH`
+on GitHub, `revert-COMMIT` on GitLab.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,9 @@ from hqd.model.playbook import Playbook
 from hqd.model.record import Cursor, EventKind, Record
 from hqd.ports import History, Tree
 
-REVERTS = re.compile(r"^(.*?)This reverts commit ([0-9a-f]{7,64})\b", re.DOTALL)
-"""A person's words, and the commit that is taken back, as `git revert` writes it."""
+_COMMIT = re.compile(r"This reverts commit ([0-9a-f]{7,64})\b")
+_OF_COMMIT = re.compile(r"\A[^\n]*\brevert-([0-9a-f]{8,64})\b(?!-)")
+_OF_TASK = re.compile(r"\A[^\n]*\brevert-\d+-hqd/(\d{8}-[a-z0-9-]{1,60}-[0-9a-f]{6})\b")
 
 LOOK_AFTER = 5_000
 """Commits after a landing in which hqd's note of it is looked for."""
@@ -26,18 +31,16 @@ LOOK_AFTER = 5_000
 def taken_back(
     history: History, tree: Tree, message: str, playbook_of: Callable[[Cursor], Playbook | None]
 ) -> Iterator[Case]:
-    """The cases of a revert. What it takes back is named by its commit; whose work that was, by that commit's trailer,
-    or by hqd's own note where a person squashed it under a name of his own."""
-    said = REVERTS.match(message)
-    if said is None:
+    """The cases of a revert; none where the message tells of none."""
+    said = _COMMIT.search(message) or _OF_COMMIT.search(message)
+    named = _OF_TASK.search(message)
+    if said is None and named is None:
         return
-    sha = said[2]
     try:
-        landing = next((text for commit, text in history.messages(f"{sha}^") if commit.startswith(sha)), "")
-        tasks = works(landing) or _noted(history, tree, sha)
+        tasks = _brought(history, tree, said[1]) if said is not None else frozenset({named[1]} if named else ())
     except (Expected, KeyError):
         return  # it is not here: history was rewritten, or cut
-    words = said[1].partition("\n")[2].strip()
+    words = (message[: said.start()] if said is not None and said.start() else message).partition("\n")[2].strip()
     for task in sorted(tasks):
         records = records_of(tree, task)
         if records:
@@ -45,6 +48,12 @@ def taken_back(
             case = teaching.reverted(task, cursor, playbook_of(cursor), words, "a person", records[-1].at)
             if case is not None:
                 yield case
+
+
+def _brought(history: History, tree: Tree, sha: str) -> frozenset[str]:
+    """Whose work a commit brought: by its trailer, or by hqd's note where a person squashed it under another name."""
+    landing = next((text for commit, text in history.messages(f"{sha}^") if commit.startswith(sha)), "")
+    return works(landing) or _noted(history, tree, sha)
 
 
 def _noted(history: History, tree: Tree, sha: str) -> frozenset[str]:

@@ -27,7 +27,7 @@ from hqd.core.teaching import Case
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
 from hqd.daemon.proposing import Proposer
-from hqd.daemon.reverts import REVERTS, records_of, taken_back
+from hqd.daemon.reverts import records_of, taken_back
 from hqd.daemon.rulebook import Rulebook
 from hqd.errors import Expected
 from hqd.model.change import Transition
@@ -185,7 +185,7 @@ class Teaching:
             found = trailers(message)
             if found.get("Hqd-Event") in _TELLING and "Hqd-Task" in found:
                 tasks[found["Hqd-Task"]] = None
-            elif REVERTS.match(message):
+            elif "Hqd-Event" not in found:
                 self._cases += taken_back(self._history, live.tree, message, self._playbook)
         for task in reversed(tasks):
             for record in records_of(live.tree, task):

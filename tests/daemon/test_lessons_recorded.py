@@ -214,6 +214,28 @@ def test_a_revert_of_a_squash_that_names_no_task_is_recorded_with_the_persons_wo
         assert "> It promises money." in lesson.account
 
 
+@pytest.mark.parametrize("branch", ["revert-7-hqd/{task}", "revert-{commit}"])
+def test_a_revert_that_a_forges_button_made_is_recorded_when_it_is_merged(hq: Headquarters, branch: str) -> None:
+    """Its own commit is on no first-parent line; the merge names the branch."""
+    hq.answers({"text": BAD})
+    with hq.daemon() as loop:
+        in_review(hq, loop, "one")
+        task = only(loop)
+        hq.ask(loop, "approve", task.id)
+        settle(loop)
+        landing = hq.git("log", "--format=%H", "--grep", f"Hqd-Work: {task.id}", "-1", "main")
+        hq.git("revert", "--no-edit", "-m", "1", landing)
+        brought = hq.git("rev-parse", "HEAD")
+        hq.git("reset", "-q", "--soft", "HEAD~1")
+        name = branch.format(task=task.id, commit=landing[:8])
+        words = ("-p", "HEAD", "-p", brought, "-m", f"Merge {name}\n\nRevert")
+        merge = hq.git("commit-tree", f"{brought}^{{tree}}", *words)
+        hq.git("update-ref", "refs/heads/main", merge)
+        settle(loop, lambda: bool(lessons(loop)))
+        (lesson,) = lessons(loop).values()
+        assert (lesson.evidence[0].task, lesson.caught_at) == (task.id, "main")
+
+
 def test_a_commit_that_only_says_that_it_reverts_something_is_no_case(hq: Headquarters) -> None:
     with hq.daemon() as loop:
         for what in ("--output=/tmp/x", "0" * 40, hq.git("rev-parse", "main")):
