@@ -9,15 +9,19 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from hqd.core import decide
+from hqd.core.review_replies import Reply
+from hqd.daemon.forge.asking import Want
 from hqd.daemon.forge.watch import Watch
 from hqd.daemon.loop import Loop
 from hqd.model.task import State
 from hqd.testing.forge_server import Seen
 from tests.daemon.headquarters import Headquarters, only, settle
+from tests.daemon.test_forge_hints import LATER, following, review
 from tests.daemon.test_hosts_many import both
 from tests.forge_hq import TASK, Forged, forged
 
@@ -144,3 +148,27 @@ def test_a_host_that_hangs_in_the_middle_of_opening_is_relieved_and_opens_no_sec
             assert not at.pull.draft
         opened = [r for r in other.records(task) if r.event.value == "review_opened"]
         assert [r.host for r in opened] == [two.parts.host]
+
+
+def test_of_another_hosts_task_nothing_is_looked_at_or_said_before_its_time() -> None:
+    with following(1) as line:
+        server: Any = line.server
+        server.comment = lambda number, marker, body: server.asked.append(marker)
+        want = Want("t1", 1, f"{1:040x}", 1, after=100.0, letters=(Reply("answers:1", "Answered"),))
+        line.asker.want({1: want})
+        assert line.round() == []
+        assert not line.asker.unsaid
+        line.server.reviews[1] = review(1, LATER)
+        line.asker.hint()
+        assert line.round() == ["list"]
+        line.asker.hint(1)  # a webhook came here
+        assert line.round() == ["#1"]
+        line.server.reviews[1] = review(1, LATER + timedelta(seconds=5))
+        line.asker.hint()
+        assert line.round() == ["list"]
+        line.clock += 101.0
+        line.asker.hint()
+        assert line.round() == ["list", "#1"]
+        line.clock += 100.0
+        line.asker.hint()
+        assert line.round()[:2] == ["list", "answers:1"]
