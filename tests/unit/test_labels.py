@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from hqd.core.labels import Contents, Labelled, label
+from hqd.model.corpus import Label
 from tests.unit.past_events import DAY, Line
 
 SIZES = {("ours", "mended"): 3, ("ours", "spaced"): 0, ("ours", "edited"): 2, ("ours", "longer"): 0}
@@ -261,3 +262,28 @@ def test_as_of_a_commit_no_later_act_is_known(seed: int) -> None:
         assert all(each.verdict.order <= last for each in early.values())
         for blob, each in early.items():  # what is known early is what would be told if nothing more had happened
             assert each.event.order <= last, blob
+
+
+def test_what_hqd_merges_without_asking_is_no_label_unless_a_person_has_spoken() -> None:
+    def unasked() -> Line:
+        line = Line()
+        line.wrote("ours")
+        line.event("review_opened", was="active", to="review", step="approve", review={"sample": 0.2})
+        line.event("feedback", was="review", to="review", via="forge", review={"sample": 0.2, "approvers": []})
+        return line
+
+    silent = unasked()
+    silent.landed("ours", via="forge")
+    found = labelled(silent)["ours"]
+    assert (found.verdict.label, found.verdict.source, found.seen) == (Label.UNKNOWN, "landed_unreviewed", False)
+
+    approved_there = unasked()
+    told = {"sample": 0.2, "approvers": ["tim"]}
+    approved_there.event("feedback", was="review", to="review", via="forge", review=told)
+    approved_there.landed("ours", via="forge")
+    assert labelled(approved_there)["ours"].verdict.label is Label.ACCEPTED
+
+    stopped = unasked()
+    stopped.event("feedback", was="review", via="forge", step="write", findings=[{"text": "no"}], children=["write"])
+    found = labelled(stopped)["ours"]
+    assert (found.verdict.label, found.seen) == (Label.REJECTED, True)
