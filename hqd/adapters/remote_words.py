@@ -33,6 +33,7 @@ _MOVED = re.compile(r"unable to update url base from redirection|returned error:
 _MISSING = re.compile(
     r"repository (?:'.*' )?not found|does not appear to be a git repository|returned error: 404|no such repository"
     r"|project you were looking for could not be found|repository .* does not exist|cannot find repository"
+    r"|'remote-.*' is not a git command|unable to find remote helper|transport '.*' not allowed"
 )
 _UNKNOWN = (
     "compare the server's fingerprint, then put its key into known_hosts of the account that runs hqd"

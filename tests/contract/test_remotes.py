@@ -233,6 +233,13 @@ def test_a_repository_that_is_not_there_is_missing(world: World) -> None:
     assert {fetching.value.cause, pushing.value.cause} == {"missing"}
 
 
+def test_a_kind_of_url_that_git_does_not_know_is_missing(tmp_path: Path, git: Any) -> None:
+    git(tmp_path, "init", "-q")
+    with pytest.raises(RemoteRefused) as refused:
+        RemoteOf(Git(tmp_path, dict(os.environ)), "htps://example.org/hq.git", timeout=20).fetch()
+    assert (refused.value.cause, "look at the URL" in refused.value.remedy) == ("missing", True)
+
+
 @pytest.mark.parametrize("url", ["", "--upload-pack=touch /tmp/x", "http://a\nb"])
 def test_what_git_would_take_for_an_option_is_no_url(tmp_path: Path, url: str) -> None:
     with pytest.raises(Misconfigured):
