@@ -46,8 +46,9 @@ def outsides_of(
             catch_up(None)
 
     turns = turns_of(hq, rulebook)
-    watch = watch_of(hq, rulebook, places, found, sources_of(hq, rulebook, places, mirrors, catch_up), turns)
-    acting = Acting(places, hq.history, rulebook, found.known, note, turns, watch.hint)
+    sources = sources_of(hq, rulebook, places, mirrors, catch_up)
+    watch = watch_of(hq, rulebook, places, found, sources, turns)
+    acting = Acting(places, hq.history, rulebook, found.known, note, turns, sources, watch.hint)
     listening = Listening(rulebook, found, told, note)
     teaching = Teaching(hq.history, checkout, rulebook, hq.private, Proposer(proposing(hq.root, hq.env), note))
     autonomy = Autonomy(rulebook, asking(hq.root, hq.env, ("report", "autonomy", "--propose", "--json")), note)

@@ -23,8 +23,8 @@ class Updating(Protocol):
         Left out: branches that are checked out, and what was told several times with nothing coming of it.
         """
 
-    def drift(self, base: str, head: str) -> Drift | None:
-        """How main has moved for one branch; None: it has not."""
+    def drift(self, base: str, head: str, main: str | None = None) -> Drift | None:
+        """How main has moved for one branch; None: it has not. `main`: another tip of it than the one here."""
 
     def newest(self, task: str, head: str) -> str:
         """The tip of hqd/TASK, with people's commits, where it goes on from `head`; else `head`."""

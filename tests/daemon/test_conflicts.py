@@ -192,6 +192,26 @@ def test_an_approval_that_main_has_overtaken_is_taken_back_in_so_many_words(tmp_
             assert len(said(at, "Main has moved")) == 1
 
 
+def test_what_is_approved_when_main_has_just_moved_is_not_merged_as_it_was_seen(tmp_path: Path) -> None:
+    """The approval is heard before main's commit is: hqd looks once more before it merges."""
+    with place(tmp_path, PLAYBOOK.replace('"edit"', '"article"').replace("on_merge", "on_approval")) as at:
+        at.hq.answers({"answer": text(l3="ours")})
+        at.hq.write("text.md", text())
+        at.hq.write("hqd.toml", (at.hq.root / "hqd.toml").read_text().replace("[hq]\n", '[hq]\nfetch = "1h"\n'))
+        at.hq.commit()
+        at.hq.git("push", "-q", "origin", "main")
+        with at.hq.daemon() as loop:
+            seen = up(at, loop).cursor.head
+            settle(loop)
+            commit(at.bare, "main", {"text.md": text(l25="theirs")}, "main", "By hand")
+            at.forge.approve(1, by="tim")
+            reviewed(at, loop, seen)
+            assert at.pull.state == "open"
+            at.forge.approve(1, by="tim")
+            settle(loop, lambda: bool(at.hq.folder("done")))
+        assert at.git("show", "main:text.md") == text(l3="ours", l25="theirs").strip()
+
+
 def test_work_that_lands_by_itself_is_looked_at_together_with_main_first(tmp_path: Path) -> None:
     playbook = PLAYBOOK.split('[[steps]]\nname = "approve"', maxsplit=1)[0].replace("accepts", 'land = "auto"\naccepts')
     code = f"import pathlib, time\\nend = time.time() + 10\\nwhile not pathlib.Path('{tmp_path / 'go'}').exists() and "

@@ -80,8 +80,8 @@ class Updates:
                 found[task] = drift
         return found
 
-    def drift(self, base: str, head: str) -> Drift | None:
-        tip = self._main()
+    def drift(self, base: str, head: str, main: str | None = None) -> Drift | None:
+        tip = main or self._main()
         return self._drift(base, head, tip) if tip is not None else None
 
     def newest(self, task: str, head: str) -> str:

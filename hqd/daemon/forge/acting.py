@@ -21,6 +21,7 @@ from hqd.daemon.draft import Draft
 from hqd.daemon.forge import errands
 from hqd.daemon.forge.courier import Courier, Errand, Told
 from hqd.daemon.forge.faults import Meaning, meaning
+from hqd.daemon.forge.source import Sources
 from hqd.daemon.forge.story import Story, read_story
 from hqd.daemon.forge.turns import Turns
 from hqd.daemon.landings import refused
@@ -56,9 +57,10 @@ class Acting:
         secrets: Callable[[], Collection[str]],
         note: Callable[[str], None],
         turns: Turns,
+        sources: Sources,
         look: Callable[[int | None], object] = lambda _number: None,
     ) -> None:
-        self._turns = turns
+        self._turns, self._sources = turns, sources
         self._places, self._history, self._rulebook = places, history, rulebook
         self._secrets, self._note, self._look = secrets, note, look
         self._home: queue.SimpleQueue[Told] = queue.SimpleQueue()
@@ -168,8 +170,23 @@ class Acting:
         base = (
             target.main.removeprefix("refs/heads/") if target is not None else self._rulebook.current.settings.hq.branch
         )
-        act = partial(errands.merge, review=review, base=base, style=style, message=merge_message(task, review))
+        act = partial(
+            errands.merge, review=review, base=base, style=style, message=merge_message(task, review),
+            look=partial(self._look_at_main, task.cursor.repo, review),
+        )  # fmt: skip
         return Errand(("merge", task.id, review.head), task.cursor.repo, act)
+
+    def _look_at_main(self, repo: str | None, review: ReviewState) -> None:
+        """From the courier's thread, right before a merge. Raises ForgeRefused where main there has moved against the
+        work since main here was looked at: then the loop hears of it, and brings the work up to date first."""
+        source = self._sources(repo)
+        main = source.fetch().get(f"refs/heads/{source.base}") if source is not None else None
+        if source is None or main is None or (repo is None and source.descends(main, source.main())):
+            return  # the HQ's main has all that is there, so the loop has looked at it
+        drift = self._places(repo).updates.drift(review.base, review.head, main)
+        if drift is not None:
+            source.catch_up(main)
+            raise ForgeRefused("blocked", f"{drift}; it is brought up to date first")
 
     def _heard(self, draft: Draft, told: Told, now: datetime) -> None:
         kind, fault = told.errand.key[0], told.fault

@@ -21,13 +21,24 @@ from hqd.ports import RemoteForge, Tree
 _PREFIX = "hqd/"
 
 
-def merge(server: RemoteForge, *, review: ReviewState, base: str, style: MergeStyle, message: str) -> str:
-    """Merges the pull request if its tip still is what was reviewed, and it still is to go to `base`."""
+def merge(
+    server: RemoteForge,
+    *,
+    review: ReviewState,
+    base: str,
+    style: MergeStyle,
+    message: str,
+    look: Callable[[], None] = lambda: None,
+) -> str:
+    """Merges the pull request if its tip still is what was reviewed, and it still is to go to `base`. `look`: raises
+    what else stands against it now."""
     if review.number is None:
         return ""
     there = server.review(review.number)
     if there.status is ReviewStatus.OPEN and there.base != base:
         raise ForgeRefused("blocked", f"#{review.number} is aimed at {one_line(there.base)}, not at {base}")
+    if there.status is ReviewStatus.OPEN:
+        look()
     commit = server.merge(review.number, review.head, style, message)
     return f"#{review.number} merged as {commit[:12]}"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from hqd.ports import RemoteForge
@@ -19,7 +19,7 @@ class Source:
 
     server: RemoteForge
     base: str
-    fetch: Callable[[], object]
+    fetch: Callable[[], Mapping[str, str]]
     catch_up: Callable[[str], object]
     descends: Callable[[str, str], bool]
     main: Callable[[], str]
