@@ -29,8 +29,11 @@ class Updating(Protocol):
     def newest(self, task: str, head: str) -> str:
         """The tip of hqd/TASK, with people's commits, where it goes on from `head`; else `head`."""
 
-    def base(self, base: str, head: str) -> str:
-        """Where the work up to `head` leaves main: `base`, or a later commit of main that was merged into it."""
+    def base(self, base: str, head: str, *, seen: bool = False) -> str:
+        """Where the work up to `head` leaves main: `base`, or a later commit of main that was merged into it.
+
+        `seen`: of a main too that a remote has, and that is not main here yet.
+        """
 
     def beside(self, head: str, known: Sequence[str], theirs: str) -> tuple[str, Drift | None]:
         """Where the work is, now that people have put its branch to `theirs`, and what they have put beside it.

@@ -129,7 +129,7 @@ class Runner:
             return ready
         job, gates = ready.job, ready.gates
         if job.step.gates or job.step.gates_before:
-            checked = attempt.run(job, self._shop, entry.stop, progress)
+            checked = attempt.run(ready.judged, self._shop, entry.stop, progress)
             if checked.outcome is not Outcome.PASSED:
                 return checked
             gates = (*gates, *checked.gates)

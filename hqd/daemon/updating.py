@@ -33,9 +33,13 @@ _DIFF = 400_000
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """A job whose work has main's changes. `note`: one line for people; empty where main has not moved."""
+    """A job whose work has main's changes. `note`: one line for people; empty where main has not moved.
+
+    `judged`: the same as gates are to see it, without what people have merged into it of a main that is not here yet.
+    """
 
     job: Job
+    judged: Job
     gates: tuple[GateResult, ...] = ()
     note: str = ""
 
@@ -50,7 +54,7 @@ def bring_up(
     """
     cursor, step = job.task.cursor, job.step
     if cursor.head is None or cursor.base is None or cursor.head == cursor.base or step.review is None:
-        return Ready(job)
+        return Ready(job, job)
     updates, drifts = shop.places(job.repo).updates, []
     head, drift = updates.newest(job.task.id, cursor.head), None
     if theirs is not None:
@@ -67,7 +71,12 @@ def bring_up(
         job, report = _joined(job, shop, drift, progress)
         if report is not None:
             return report
-    return _rechecked(job, shop, drifts, stop, progress) if drifts else Ready(job)
+    return _rechecked(job, shop, drifts, stop, progress) if drifts else Ready(job, _seen(job, shop))
+
+
+def _seen(job: Job, shop: Workshop) -> Job:
+    head, base = job.task.cursor.head or "", job.task.cursor.base or ""
+    return _at(job, head, shop.places(job.repo).updates.base(base, head, seen=True))
 
 
 def _had(cursor: Cursor) -> list[str]:
@@ -97,13 +106,14 @@ def _rechecked(
 ) -> Ready | Report:
     """The gates of the steps that made the work, on what has become of it."""
     head, base = job.task.cursor.head or "", job.task.cursor.base or ""
-    gates = recheck(job, shop, head, base, stop, progress)
+    judged = _seen(job, shop)
+    gates = recheck(judged, shop, head, judged.task.cursor.base or base, stop, progress)
     if stop.is_set():
         return job.ended(Outcome.INTERRUPTED, Failure.INTERRUPTED, "hqd was told to stop")
     red = [result for result in gates if result.stops]
     if red:
         return replace(_red(job, shop, drifts[-1], red), work=Work(base=base, head=head, repo=job.repo), gates=gates)
-    return Ready(job, gates, f"{'; '.join(map(str, drifts))}; it is brought up to date")
+    return Ready(job, judged, gates, f"{'; '.join(map(str, drifts))}; it is brought up to date")
 
 
 def together(job: Job, shop: Workshop, head: str, drift: Drift, stop: threading.Event) -> Report | None:

@@ -280,7 +280,8 @@ def test_a_main_that_a_person_has_merged_into_the_branch_is_not_the_works(tmp_pa
         again = reviewed(at, loop, task.cursor.head)
         settle(loop, lambda: events(at, task)[-1] == "review_opened")
         assert again.cursor.head == made
-        assert [gate.status.value for gate in last(at, task, "review_opened").gates] == ["pass"]
+        opened = last(at, task, "review_opened")
+        assert ([gate.status.value for gate in opened.gates], opened.message) == (["pass"], None)
 
 
 def test_in_a_target_repository_too_an_agents_program_and_a_person_work_at_once(tmp_path: Path) -> None:

@@ -107,8 +107,8 @@ class Updates:
         onto = walked[-1][0] if walked else tip
         return Drift(tip, onto, start, tuple(touching), conflicts, rewritten)
 
-    def base(self, base: str, head: str) -> str:
-        tips = [tip for tip in (self._main(), *self._fetched()) if tip is not None]
+    def base(self, base: str, head: str, *, seen: bool = False) -> str:
+        tips = [tip for tip in (self._main(), *(self._fetched() if seen else ())) if tip is not None]
         fork = next(iter(walk.lines(self._git, "merge-base", head, *tips)), None) if tips else None
         return fork if fork not in (None, head) and walk.is_ancestor(self._git, base, fork) else base
 
