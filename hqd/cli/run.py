@@ -56,7 +56,7 @@ def _live(loop: Loop, root: Path, env: Mapping[str, str], display: Lines | Scree
         stack.callback(timers.close)
         timers.every("rescan", _rescan(loop), life.wake)
         ended = life.run(until_idle=until_idle)
-    if ended and (loop.live.holds or loop.live.local_holds):
+    if ended and (loop.live.holds or loop.live.local_holds or loop.live.busy is not None):
         return EXIT_TEMPORARY
     return EXIT_OK
 

@@ -62,13 +62,14 @@ def try_(call: Call, trial: Trial, *, keep: bool, as_json: bool) -> int:
     """Runs one task through a playbook and prints what happened; exit 1 where it ends in blocked/ or dropped/."""
     with call.repository() as repo:
         data = _data(call.cwd / trial.file)
+        answers = _answers(call.cwd / trial.replay) if trial.replay is not None else None
         with _folder(keep) as folder:
             root = clone(repo, folder / "hq", call)
             settings = _settings(root, trial, repo)
             stand_in(settings, _wanted(root, trial, data), folder / "repos", repo, call.env)
             (root / layout.SETTINGS).write_text(tomli_w.dumps(settings), "utf-8")
-            if trial.replay is not None:
-                shutil.copyfile(call.cwd / trial.replay, root / ANSWERS)
+            if answers is not None:
+                (root / ANSWERS).write_bytes(answers)
             _clear(root)
             _commit(root, call)
             _check(root, trial, call)
@@ -138,6 +139,15 @@ def _data(file: Path) -> bytes:
     if file.suffix != ".md":
         raise Usage(f"{file.name} does not end in .md", remedy="a task is a markdown file")
     return file.read_bytes()
+
+
+def _answers(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as fault:
+        raise Usage(
+            f"{file} cannot be read: {fault.strerror or fault}", remedy="--replay takes a file of recorded answers"
+        ) from None
 
 
 def _settings(root: Path, trial: Trial, repo: GitRepository) -> dict[str, Any]:

@@ -25,6 +25,10 @@ from hqd.model.task import State
 STATUS_FILE = "daemon.json"
 SLOW_ORIGIN = "slow_origin"
 """What the loop waits for while origin is slow to take a batch."""
+PERSONS = frozenset({"branch", "merge", "rebase", "bisect", "cherry_pick", "revert"})
+"""What a person does to the checkout, and only a person can end."""
+GIVEN_WAY = 5.0
+"""Seconds of it after which `--until-idle` waits no longer: a rebase that goes through takes less."""
 LAST_WORDS = 10.0
 """Seconds that stopped workers get to come home before their attempts are recorded without them."""
 
@@ -43,6 +47,7 @@ class Life:
         self._shown = ""
         self._arrived: list[str] = []
         self._pulse_at = 0.0
+        self._gave_way: float | None = None
         loop.parts.patience.pulse = self._pulse
 
     def wake(self, path: str | None = None) -> None:
@@ -51,13 +56,13 @@ class Life:
         self._wake.set()
 
     def run(self, *, until_idle: bool) -> bool:
-        """True where it ended by itself (idle), False after a signal."""
+        """True where it ended by itself (idle, or main is in a person's hands), False after a signal."""
         self._loop.open()
         self._systemd.ready("looking")
         with self._signal_handlers():
             while self._signals == 0:
                 wait = self._turn()
-                if until_idle and self._loop.idle:
+                if until_idle and (self._loop.idle or self._in_a_persons_hands()):
                     self._end()
                     return True
                 if wait > 0:
@@ -65,6 +70,15 @@ class Life:
             self._systemd.stopping()
             self._end()
         return False
+
+    def _in_a_persons_hands(self) -> bool:
+        """Nothing can be written until a person is done, for a while now, and no result waits to be written."""
+        loop, now = self._loop, time.monotonic()
+        if loop.live.busy not in PERSONS or loop.runner.running or loop.results:
+            self._gave_way = None
+            return False
+        self._gave_way = self._gave_way or now
+        return now - self._gave_way >= GIVEN_WAY
 
     def _turn(self) -> float:
         self._wake.clear()

@@ -219,6 +219,8 @@ def test_a_dry_run_calls_no_real_agent_by_accident(hqd: CommandLine, tmp_path: P
     (tmp_path / "fruit.md").write_text("# Fruit\n")
     refused = hqd("try", "general", str(tmp_path / "fruit.md"))
     assert (refused.code, "--live" in refused.err) == (2, True)
+    missing = hqd("try", "general", str(tmp_path / "fruit.md"), "--replay", str(tmp_path / "none.jsonl"))
+    assert (missing.code, "cannot be read" in missing.err) == (2, True)
 
 
 def test_doctor_finds_a_fit_machine_fit_and_tells_secrets_to_nobody(hqd: CommandLine) -> None:
