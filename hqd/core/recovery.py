@@ -61,7 +61,9 @@ DEFAULTS: dict[Failure, Default] = {
     Failure.EXPRESSION: Default(Path.HUMAN, ParkReason.EXPRESSION, "an expression or template fails"),
     Failure.SECRET: Default(Path.HUMAN, ParkReason.SECRET, "a secret stands in it"),
     Failure.CONTEXT: Default(Path.HUMAN, ParkReason.CONTEXT, "required context is missing or does not fit"),
-    Failure.CONFLICT: Default(Path.HUMAN, ParkReason.CONFLICT, "main, or people on its branch, have moved against it, after three tries"),
+    Failure.CONFLICT: Default(
+        Path.HUMAN, ParkReason.CONFLICT, "main, or people on its branch, have moved against it, after three tries"
+    ),
     Failure.FORGE: Default(Path.HUMAN, ParkReason.LANDING, "the forge refuses it"),
     Failure.CHILD: Default(Path.LADDER, ParkReason.CHILD_BLOCKED, "children were dropped"),
 }
