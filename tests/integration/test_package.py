@@ -30,11 +30,12 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def starter_files() -> set[str]:
-    return {
+    """What a new HQ is made of; the lessons of this project are its own."""
+    return {"lessons/README.md"} | {
         path.relative_to(ROOT).as_posix()
         for folder in SHIPPED
         for path in (ROOT / folder).rglob("*")
-        if path.is_file() and "__pycache__" not in path.parts
+        if path.is_file() and folder != "lessons" and "__pycache__" not in path.parts
     }
 
 
