@@ -40,7 +40,6 @@ class Answers(NamedTuple):
     """What git has said of a stretch of the line, and who helps to read the records."""
 
     listed: Listing
-    changed: Ahead
     second: Second
 
 
@@ -193,10 +192,7 @@ class GitArchive:
         """Reads what came after `known`, or everything; False: `tip` does not descend from it. Git answers to several
         questions at once, while the answers before are read."""
         git, since = self._repo.git, known[0] if known else None
-        with (
-            Ahead(lambda cut: told(git, tip, since, cut)) as line,
-            Ahead(lambda cut: changed_files(git, tip, since, cut)) as changed,
-        ):
+        with Ahead(lambda cut: told(git, tip, since, cut)) as line:
             if since is not None and not self._continues(line, since):
                 return False
             listed = listing(git, tip, since)
@@ -204,7 +200,7 @@ class GitArchive:
             if since is None:
                 second.prepare(len(listed.records))
             commits = walk(line.all())
-            self._add(kept, tip, known, commits, Answers(listed, changed, second))
+            self._add(kept, tip, known, commits, Answers(listed, second))
         return True
 
     def _continues(self, line: Ahead, since: str) -> bool:
@@ -224,15 +220,18 @@ class GitArchive:
         if known is not None:
             kept.remove_records([*mended, *listed.gone])
         new = [file for file in listed.records if file.path not in mended]
-        placed, remarks = place(git, new, commits, first, tip, since)
+        placed, remarks, doubted = place(git, new, commits, first, tip, since)
         for file in listed.records:
             if file.path in mended:
                 order, commit = mended[file.path]
                 placed.append(Placed(order, commit, *file))
-        kept.add_line(first, [commit.id for commit in commits])
-        found, faults = self._told(kept, placed, tip, said.second if known is None else None)
-        remarks += [Remark(each.code, each.message, each.path) for each in sorted(faults)]
-        changed = changes(said.changed.all(), orders, commits)
+        # What hqd has committed with its record touches workspace/ only; that is nearly all of a long history.
+        others = [each for each in commits if each.event is None or each.task is None or each.task in doubted]
+        with Ahead(lambda cut: changed_files(git, others, cut)) as beside:
+            kept.add_line(first, [commit.id for commit in commits])
+            found, faults = self._told(kept, placed, tip, said.second if known is None else None)
+            remarks += [Remark(each.code, each.message, each.path) for each in sorted(faults)]
+            changed = changes(beside.all(), orders, commits)
         kept.add_changes(changed)
         self._fresh = (tip, found, changed) if known is None else None
         kept.add_tasks(self._task_files(tip, since))

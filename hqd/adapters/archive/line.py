@@ -73,15 +73,14 @@ def _transition(message: str) -> tuple[str | None, str | None]:
     return found[1] if found else None, whose[1] if whose else None
 
 
-def changed_files(git: Git, tip: str, since: str | None, cut: Cut | None = None) -> bytes:
-    """What git says of files, commit by commit, of the commits that touch any beside workspace/; `changes` reads it.
+def changed_files(git: Git, commits: Sequence[LineCommit], cut: Cut | None = None) -> bytes:
+    """What git says of files, commit by commit in their order, of those of `commits` that touch any beside workspace/;
+    `changes` reads it.
 
-    Nearly all commits change workspace/ only. To see that, two trees of the top level are enough; a walk that leaves
-    workspace/ out by its path takes git five times as long.
+    To see which do, two trees of the top level are enough; a walk that leaves workspace/ out by its path takes git five
+    times as long.
     """
-    span = f"{since}..{tip}" if since else tip
-    line = whole(git, "rev-list", "--first-parent", "--parents", span, "--", cut=cut).decode().splitlines()
-    by_id = {pair[0]: " ".join(pair) for pair in (each.split(" ")[:2] for each in line)}
+    by_id = {each.id: f"{each.id} {each.parent}" if each.parent else each.id for each in commits}
     said = whole(git, *_DIFF, asked=list(by_id.values()), cut=cut) if by_id else b""
     beside = [by_id[commit] for commit in dict.fromkeys(_beside(said))]
     return whole(git, *_DIFF, "-r", asked=beside, cut=cut) if beside else b""
@@ -98,7 +97,7 @@ def _beside(said: bytes) -> Iterator[str]:
 
 
 def changes(said: bytes, places: Mapping[str, int], commits: Sequence[LineCommit]) -> list[Change]:
-    """The commits that touch files beside workspace/, oldest first. `places`: commit -> order; `commits` by place.
+    """The commits that touch files beside workspace/, as told. `places`: commit -> order; `commits` by place.
 
     git is asked for all files of these commits: a path to be left out is compared with every entry of a large folder.
     """
@@ -124,7 +123,6 @@ def changes(said: bytes, places: Mapping[str, int], commits: Sequence[LineCommit
             close()
             commit, files = part, []
     close()
-    found.reverse()
     return found
 
 

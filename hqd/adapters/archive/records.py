@@ -97,10 +97,19 @@ class Placed(NamedTuple):
     blob: str
 
 
+class Placing(NamedTuple):
+    """Which commit brought which record. `doubted`: tasks of which commits and records do not belong to each other one
+    by one."""
+
+    placed: list[Placed]
+    remarks: list[Remark]
+    doubted: frozenset[str]
+
+
 def place(
     git: Git, files: Sequence[RecordFile], commits: Sequence[LineCommit], first: int, tip: str, since: str | None
-) -> tuple[list[Placed], list[Remark]]:
-    """Which commit brought which record. `first` is the order of the first of `commits`."""
+) -> Placing:
+    """`first` is the order of the first of `commits`. Raises GitFailed."""
     said: dict[str, list[tuple[int, str, str]]] = {}
     for order, commit in enumerate(commits, first):
         if commit.event is not None and commit.task is not None:
@@ -122,7 +131,7 @@ def place(
         found, more = _asked(git, {task: there[task] for task in unsure}, commits, first, tip, since)
         placed += found
         remarks += more
-    return placed, remarks
+    return Placing(placed, remarks, frozenset([*unsure, *said]))
 
 
 def _missing(task: str, count: int) -> Remark:
