@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hqd.core import audit, backoff, decisions, review_state, transitions
+from hqd.core import audit, backoff, decisions, review_state, transitions, trials
 from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome
-from hqd.model.gate import GateStatus
-from hqd.model.record import Best, Cursor, Event, EventKind, OutputRef, Phase, Rungs, Trial
+from hqd.model.record import Best, Cursor, Event, EventKind, OutputRef, Phase, Rungs
 from hqd.model.task import State
 
 DIED = "died"
@@ -20,10 +19,6 @@ UNCOUNTED = frozenset({Failure.TRANSIENT, Failure.GATE_ERROR, Failure.INTERRUPTE
 
 _MEMORY = 48
 """How many fingerprints, failures and prompt hashes of a round a cursor keeps: several turns of a long loop."""
-
-_TRIALS = 3
-_WORDS = 200
-_GATES = 6
 
 
 def evolve(task: Task, event: Event) -> Task:
@@ -150,7 +145,7 @@ def _passed(cursor: Cursor, event: Event) -> Cursor:
         outputs=outputs,
         last=last,
         rungs={key: rungs for key, rungs in cursor.rungs.items() if key.partition(":")[0] != step},
-        trials={name: trials for name, trials in cursor.trials.items() if name != step},
+        trials={name: tries for name, tries in cursor.trials.items() if name != step},
         counted=cursor.counted + 1,
         fingerprints=_remember(cursor.fingerprints, event.fingerprint),
         findings=(),
@@ -193,35 +188,11 @@ def _failed(cursor: Cursor, event: Event) -> Cursor:
         findings=event.findings or cursor.findings,
         best=best,
         last=last,
-        trials=_tried(cursor, event, step),
+        trials=trials.after(cursor, event, step),
         backoff=0,
         missing=event.message,
         **review_state.brought(cursor, event.work),
     )
-
-
-def _tried(cursor: Cursor, event: Event, step: str) -> dict[str, tuple[Trial, ...]]:
-    """The tries of a step with this one; a prompt that was refused unsent is none."""
-    if event.failure is None or event.failure is Failure.NO_PROGRESS:
-        return cursor.trials
-    known = cursor.trials.get(step, ())
-    red = [result for result in event.gates if result.stops and result.status is GateStatus.FAIL][:_GATES]
-    failed = {result.name: " ".join(result.message.split())[:_WORDS] for result in red}
-    before = known[-1].failed if known else {}
-    trial = Trial(
-        attempt=int(event.attempt or 0),
-        failure=event.failure,
-        message=" ".join((event.message or "").split())[:_WORDS],
-        fingerprint=event.fingerprint,
-        failed=failed,
-        scores={
-            result.name: (result.score, result.threshold)
-            for result in red
-            if result.score is not None and result.threshold is not None
-        },
-        worse=bool(before) and bool(failed.keys() - before.keys()),
-    )
-    return {**cursor.trials, step: (*known, trial)[-_TRIALS:]}
 
 
 def _routed(cursor: Cursor, event: Event) -> Cursor:
