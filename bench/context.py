@@ -24,14 +24,14 @@ from hqd.bootstrap import context_means, open_hq
 from hqd.codec import layout
 from hqd.codec.record import write_record
 from hqd.core.batch import blob_id
+from hqd.core.context.experiment import Unit, arm, result
 from hqd.core.context.source import Candidate, Text
 from hqd.core.context.tokens import estimate_tokens
 from hqd.core.context.window import Budget
-from hqd.core.experiment import Unit, arm, result
 from hqd.core.prompt import Parts, Prompt, assemble
-from hqd.daemon.gather import prompt
-from hqd.daemon.job import Job
 from hqd.daemon.rulebook import pin_of
+from hqd.daemon.work.gather import prompt
+from hqd.daemon.work.job import Job
 from hqd.model.board import Rules, Task
 from hqd.model.playbook import Experiment, Playbook
 from hqd.model.record import Cursor, Event, EventKind, OutputRef, Phase, Record

@@ -29,7 +29,7 @@ from hqd.adapters.ledger.shared import SharedLedger
 from hqd.adapters.mainline import GitMainline
 from hqd.adapters.remote import RemoteOf
 from hqd.adapters.repository import GitRepository
-from hqd.daemon.origin_line import Line, Pace
+from hqd.daemon.origin.line import Line, Pace
 from hqd.errors import RepositoryBusy, StaleHead
 from hqd.model.change import Transition
 from hqd.model.remote import RefUpdate

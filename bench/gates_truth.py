@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import ifeval
-from hqd.core.wilson import interval
+from hqd.core.history.wilson import interval
 from hqd.gates.cache import Verdicts
 from hqd.gates.plugins import module
 from hqd.gates.registry import Registry

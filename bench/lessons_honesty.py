@@ -17,12 +17,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from hqd.core.backtest import Backtest, Evidence, Judged, backtest
-from hqd.core.backtest_admit import admit
-from hqd.core.cases import cases
-from hqd.core.clusters import Origin, clusters
-from hqd.core.labels import Contents, label
-from hqd.core.wilson import interval
+from hqd.core.history.admission import admit
+from hqd.core.history.backtest import Backtest, Evidence, Judged, backtest
+from hqd.core.history.cases import cases
+from hqd.core.history.clusters import Origin, clusters
+from hqd.core.history.labels import Contents, label
+from hqd.core.history.wilson import interval
 from hqd.model.corpus import Change, Past, PastEvent
 
 DAY = 86_400.0

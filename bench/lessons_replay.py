@@ -19,11 +19,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.lessons_history import environment
+from hqd.cli.board.reading import view
 from hqd.cli.call import Call
-from hqd.cli.past import archive_of, many_values
-from hqd.cli.reading import view
-from hqd.cli.replay import replayed, tried_of
-from hqd.cli.retold import accepted
+from hqd.cli.history.past import archive_of, many_values
+from hqd.cli.history.replay import replayed, tried_of
+from hqd.cli.history.retold import accepted
 from hqd.core.report.facts import facts_of
 from hqd.core.report.page import figures
 from hqd.core.report.story import stories

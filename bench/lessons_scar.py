@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench import ifeval
-from hqd.core.wilson import interval
+from hqd.core.history.wilson import interval
 from hqd.gates.plugins import module
 from hqd.gates.registry import Registry
 from hqd.model.gate import GateStatus, Subject

@@ -1,7 +1,7 @@
 """Everything that can be known to be wrong with an HQ's files without running anything: `hqd check`, `apply`, `status`.
 
-Codecs find what is wrong inside one file, `core/rules.py` what is wrong between them; here both meet, and every
-problem gets its line and its key as people see it.
+Codecs find what is wrong inside one file, `core/checks/playbooks.py` what is wrong between them; here both meet, and
+every problem gets its line and its key as people see it.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from hqd.codec.playbook import read_playbook
 from hqd.codec.settings import read_settings
 from hqd.codec.task import read_task
 from hqd.codec.toml_lines import Toml
+from hqd.core.checks.not_in_force import File, not_in_force
+from hqd.core.checks.playbooks import Rules, check_rules
 from hqd.core.gate_use import spelled_out
-from hqd.core.lesson_rules import check_lessons
-from hqd.core.not_in_force import File, not_in_force
-from hqd.core.rules import Rules, check_rules
+from hqd.core.lessons.rules import check_lessons
 from hqd.model.gate import GateSpec
 from hqd.model.lesson import Lesson
 from hqd.model.problem import Problem, spell

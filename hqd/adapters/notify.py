@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from hqd.core.expressions import compile_text
+from hqd.core.language.expressions import compile_text
 from hqd.errors import Expected, ExpressionFault
 from hqd.model.duration import seconds
 from hqd.model.settings import Notify

@@ -11,7 +11,7 @@ from hqd.adapters.agents.command import CommandAgent
 from hqd.adapters.agents.prices import table
 from hqd.adapters.agents.replay import ReplayAgent
 from hqd.adapters.secrets import EnvironmentSecrets
-from hqd.core.expressions import compile_expression
+from hqd.core.language.expressions import compile_expression
 from hqd.model.settings import Settings
 from hqd.ports import Agent
 

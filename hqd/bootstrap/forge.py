@@ -10,7 +10,7 @@ from typing import Any
 from hqd.adapters.forges.reviews import NoForge, ServerForge
 from hqd.adapters.local_forge import LocalForge
 from hqd.adapters.secrets import EnvironmentSecrets, reference, where_to_put
-from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
+from hqd.core.reviews.names import clone_url, host_of, is_on, repository_at
 from hqd.errors import ForgeRefused, ForgeUnavailable, Misconfigured, RemoteRefused, RemoteUnavailable
 from hqd.model.settings import Forge as ForgeSettings
 from hqd.model.settings import Repository, Settings

@@ -19,9 +19,9 @@ from hqd.bootstrap.opening import Hq
 from hqd.check import Report, check_reader
 from hqd.codec import layout
 from hqd.daemon.context.library import Library
-from hqd.daemon.gather import Means
 from hqd.daemon.parts import Display
 from hqd.daemon.rulebook import Reader, Rulebook
+from hqd.daemon.work.gather import Means
 from hqd.errors import Expected, Misconfigured
 from hqd.gates.cache import Verdicts
 from hqd.model.board import Rules

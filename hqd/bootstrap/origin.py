@@ -19,9 +19,9 @@ from hqd.adapters.repository import GitRepository
 from hqd.adapters.secrets import EnvironmentSecrets, reference
 from hqd.bootstrap.forge import Forges
 from hqd.bootstrap.opening import Hq
-from hqd.daemon.origin import Origin
-from hqd.daemon.origin_line import Line, Pace
-from hqd.daemon.patience import Patience
+from hqd.daemon.origin.follow import Origin
+from hqd.daemon.origin.line import Line, Pace
+from hqd.daemon.origin.patience import Patience
 from hqd.daemon.rulebook import Rulebook
 from hqd.errors import Misconfigured
 from hqd.model.duration import seconds

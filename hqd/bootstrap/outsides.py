@@ -15,11 +15,11 @@ from hqd.bootstrap.watching import sources_of, turns_of, watch_of
 from hqd.daemon.autonomy import Autonomy
 from hqd.daemon.forge.acting import Acting
 from hqd.daemon.forge.remind import Reminders
+from hqd.daemon.lessons.proposing import Proposer
+from hqd.daemon.lessons.teaching import Teaching
 from hqd.daemon.outside import Outside
-from hqd.daemon.places import Places
-from hqd.daemon.proposing import Proposer
+from hqd.daemon.repositories.places import Places
 from hqd.daemon.rulebook import Rulebook
-from hqd.daemon.teaching import Teaching
 from hqd.ports import Checkout, Notifier
 
 _OF_BRANCHES = frozenset({"push", "pull_request", "Push Hook", "Merge Request Hook", "unknown"})

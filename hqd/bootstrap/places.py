@@ -10,7 +10,7 @@ from hqd.adapters.mirror import FOLDER, Mirrors
 from hqd.adapters.secrets import EnvironmentSecrets, reference
 from hqd.bootstrap.forge import Forges
 from hqd.bootstrap.opening import Hq
-from hqd.daemon.places import Place, Places
+from hqd.daemon.repositories.places import Place, Places
 from hqd.daemon.rulebook import Rulebook
 from hqd.model.settings import Repository
 from hqd.ports import Remote

@@ -37,15 +37,15 @@ from hqd.bootstrap.origin import following_of
 from hqd.bootstrap.outsides import outsides_of
 from hqd.bootstrap.places import mirrors_of, places_of
 from hqd.codec import layout
-from hqd.daemon import spool
-from hqd.daemon.accepted import Accepted
 from hqd.daemon.loop import Loop
+from hqd.daemon.origin.patience import Patience
 from hqd.daemon.outside import SYNC, Outside
 from hqd.daemon.parts import Display, Parts
-from hqd.daemon.patience import Patience
+from hqd.daemon.people import spool
+from hqd.daemon.repositories.targets import Targets
 from hqd.daemon.rulebook import Rulebook
-from hqd.daemon.targets import Targets
-from hqd.daemon.workshop import Workshop
+from hqd.daemon.work.accepted import Accepted
+from hqd.daemon.work.workshop import Workshop
 from hqd.errors import RepositoryBusy
 from hqd.model.record import Person
 from hqd.ports import Tree

@@ -12,7 +12,7 @@ from hqd.bootstrap.opening import Hq, SystemClock
 from hqd.daemon.forge.source import Source, Sources
 from hqd.daemon.forge.turns import Turns
 from hqd.daemon.forge.watch import Watch
-from hqd.daemon.places import Places
+from hqd.daemon.repositories.places import Places
 from hqd.daemon.rulebook import Rulebook
 from hqd.model.duration import seconds
 

@@ -14,7 +14,7 @@ from hqd.cli.call import Call
 from hqd.cli.edits import FolderReader
 from hqd.cli.gate import FolderFiles, named_gate, open_registry
 from hqd.codec.config import read_config
-from hqd.core.facts import facts
+from hqd.core.language.facts import facts
 from hqd.errors import EXIT_FAILURE, EXIT_OK, Expected, Usage
 from hqd.gates.calibration import Calibration, Label, calibrate, path, read_labels
 from hqd.gates.kind import CannotJudge

@@ -11,17 +11,17 @@ from pathlib import Path
 from hqd.bootstrap import gate_registry
 from hqd.check import CheckGate, Report, check_file, check_reader, in_order
 from hqd.cli import terminal
+from hqd.cli.board.faults import facts, inbox_faults
 from hqd.cli.call import Call, is_hq
 from hqd.cli.edits import FolderReader, left_alone
-from hqd.cli.faults import facts, inbox_faults
 from hqd.codec import layout
 from hqd.codec.config import Config
 from hqd.codec.decision import place_of
 from hqd.codec.playbook import read_playbook
 from hqd.codec.schemas import schemas
-from hqd.core.rules import Rules, check_rules
-from hqd.daemon import intake
+from hqd.core.checks.playbooks import Rules, check_rules
 from hqd.daemon.decisions import on_disk, problems_of
+from hqd.daemon.people import intake
 from hqd.errors import EXIT_FAILURE, EXIT_OK, Expected, Usage
 from hqd.model.playbook import Playbook
 from hqd.model.problem import Problem, ProblemLevel, spell

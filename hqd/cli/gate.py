@@ -20,9 +20,9 @@ from hqd.codec.config import Config, read_config
 from hqd.codec.gate import read_gate
 from hqd.codec.layout import slug
 from hqd.codec.task import read_task
-from hqd.core.facts import facts
 from hqd.core.gate_use import resolve_gates
-from hqd.core.lesson_scope import lesson_gates
+from hqd.core.language.facts import facts
+from hqd.core.lessons.scope import lesson_gates
 from hqd.errors import EXIT_FAILURE, EXIT_OK, Expected, Misconfigured, Usage
 from hqd.gates.registry import Registry
 from hqd.model.board import Rules, Task

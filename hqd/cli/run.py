@@ -12,9 +12,9 @@ from hqd.adapters.watch import Watch
 from hqd.bootstrap import daemon
 from hqd.cli.display import Lines, Screen, for_terminal
 from hqd.codec import layout
-from hqd.daemon import spool
 from hqd.daemon.lifecycle import Life
 from hqd.daemon.loop import Loop
+from hqd.daemon.people import spool
 from hqd.daemon.sd_notify import Notifier, watchdog_interval
 from hqd.errors import EXIT_OK, EXIT_TEMPORARY
 from hqd.model.duration import seconds

@@ -15,8 +15,8 @@ from hqd.adapters.instance import daemon_alive
 from hqd.adapters.repository import GitRepository
 from hqd.cli import terminal
 from hqd.cli.call import Call
-from hqd.daemon import spool
-from hqd.daemon.spool import Reply, Request
+from hqd.daemon.people import spool
+from hqd.daemon.people.spool import Reply, Request
 from hqd.errors import EXIT_OK, AlreadyRunning, HqdError, Temporary
 from hqd.model.problem import one_line
 from hqd.model.record import Person

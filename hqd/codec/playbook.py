@@ -34,7 +34,7 @@ class ReadPlaybook:
 
 
 def read_playbook(data: bytes, path: str) -> ReadPlaybook:
-    """Reads one playbook. Rules about two objects (a route to an unknown step) are `core/rules.py`'s."""
+    """Reads one playbook. Rules about two objects (a route to an unknown step) are `core/checks/playbooks.py`'s."""
     toml = read_toml(data, path)
     if toml.problems:
         return ReadPlaybook(path, None, toml, toml.problems)

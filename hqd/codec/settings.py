@@ -38,7 +38,7 @@ class ReadSettings:
 
 
 def read_settings(data: bytes, path: str = "hqd.toml") -> ReadSettings:
-    """Reads hqd.toml. Rules about two objects are `core/rules.py`'s."""
+    """Reads hqd.toml. Rules about two objects are `core/checks/playbooks.py`'s."""
     toml = read_toml(data, path)
     if toml.problems:
         return ReadSettings(path, None, toml, toml.problems)

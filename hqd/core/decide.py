@@ -12,18 +12,19 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hqd.core import autonomy, targets
-from hqd.core.ask import question
+from hqd.core import targets
 from hqd.core.evolve import DIED
 from hqd.core.flow import group_of, next_move
-from hqd.core.lesson_scope import scoped
+from hqd.core.lessons.scope import scoped
+from hqd.core.limits.probes import tried
+from hqd.core.limits.rate import opens
 from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park
-from hqd.core.probes import tried
-from hqd.core.rate import opens
 from hqd.core.recovery import DEFAULTS
+from hqd.core.reviews import autonomy
 from hqd.core.routing import choose
-from hqd.core.spawn import Child, orphaned, plan
-from hqd.core.spawn_events import failed, spawned
+from hqd.core.steps.ask import question
+from hqd.core.steps.spawn import Child, orphaned, plan
+from hqd.core.steps.spawn_events import failed, spawned
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task
 from hqd.model.duration import seconds

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hqd.core import audit, backoff, decisions, review_state, transitions, trials
+from hqd.core import decisions, transitions, trials
+from hqd.core.limits import backoff
+from hqd.core.reviews import audit
+from hqd.core.reviews import state as review_state
 from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome
 from hqd.model.record import Best, Cursor, Event, EventKind, OutputRef, Phase, Rungs

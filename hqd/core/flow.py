@@ -9,18 +9,18 @@ from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 
 from hqd.core import recovery
-from hqd.core.autonomy import to_land
-from hqd.core.budget import stalled
 from hqd.core.decisions import contradicted
-from hqd.core.expressions import compile_expression, compile_text
-from hqd.core.facts import facts
+from hqd.core.language.expressions import compile_expression, compile_text
+from hqd.core.language.facts import facts
+from hqd.core.limits.budget import stalled
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Move, Park, Wait
 from hqd.core.needs import unmet
 from hqd.core.place import repo_of
-from hqd.core.program import acted, may_have_acted
 from hqd.core.recovery import after_failure, go_back, over_budget
+from hqd.core.reviews.autonomy import to_land
 from hqd.core.routing import choose
-from hqd.core.spawn import over_family_budget, standing
+from hqd.core.steps.program import acted, may_have_acted
+from hqd.core.steps.spawn import over_family_budget, standing
 from hqd.core.targets import unready
 from hqd.errors import ExpressionFault
 from hqd.model.board import Board, Rules, Task

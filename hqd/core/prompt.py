@@ -18,8 +18,8 @@ from hqd.core.context.source import Document as Document
 from hqd.core.context.tokens import ESTIMATE, Counter, Whole
 from hqd.core.context.tokens import estimate_tokens as estimate_tokens
 from hqd.core.context.window import Budget
-from hqd.core.expressions import compile_text
-from hqd.core.typed import ask_for
+from hqd.core.language.expressions import compile_text
+from hqd.core.steps.typed import ask_for
 from hqd.model.record import Finding
 
 MANIFEST_VERSION = 2

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from hqd.core.moves import ClaimStep, GoTo, Move, Park
-from hqd.core.program import is_once
+from hqd.core.steps.program import is_once
 from hqd.errors import unstopped
 from hqd.model.board import Rules, Task
 from hqd.model.duration import seconds

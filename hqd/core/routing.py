@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from hqd.core.expressions import compile_expression
-from hqd.core.facts import task_facts
+from hqd.core.language.expressions import compile_expression
+from hqd.core.language.facts import task_facts
 from hqd.core.moves import Park
 from hqd.core.schedule import scheduled_by
 from hqd.errors import ExpressionFault

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from datetime import time as clock_time
 
-from hqd.core.circuit import UNSEEN
+from hqd.core.limits.circuit import UNSEEN
 from hqd.daemon.live import Live
 from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hqd.codec import layout
 from hqd.codec.autonomy import restoring
-from hqd.core.autonomy import reviews, share_of
+from hqd.core.reviews.autonomy import reviews, share_of
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
 from hqd.daemon.rulebook import Rulebook

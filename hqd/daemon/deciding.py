@@ -8,7 +8,7 @@ from datetime import datetime
 from hqd.core.decide import Action, Happen, HoldUp, LandWork, LiftHold, SpawnTasks, Start, decide
 from hqd.core.decisions import files
 from hqd.daemon.draft import Draft
-from hqd.daemon.intake import Door
+from hqd.daemon.people.intake import Door
 from hqd.daemon.spawning import spawn
 
 MOST_ROUNDS = 40

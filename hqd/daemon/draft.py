@@ -12,7 +12,7 @@ from hqd.codec.decision import decision_path, write_decision
 from hqd.core import decisions
 from hqd.core.decide import Start
 from hqd.daemon.batch import Batch
-from hqd.daemon.spool import Reply
+from hqd.daemon.people.spool import Reply
 from hqd.model.board import Board, Slots, Streak, Task
 from hqd.model.change import Act
 from hqd.model.decision import Decision

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from hqd.codec import layout
 from hqd.core.decisions import Settled
-from hqd.daemon import spool
 from hqd.daemon.alarms import probe_now
 from hqd.daemon.book import Book, Reading
 from hqd.daemon.live import Live
 from hqd.daemon.parts import Parts
-from hqd.daemon.spool import Reply
+from hqd.daemon.people import spool
+from hqd.daemon.people.spool import Reply
 from hqd.model.board import Task
 from hqd.model.record import Hold
 from hqd.ports import Tree

@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from hqd.core.landing import Evidence, Gone, Landed, Moved, Waiting, verdict
+from hqd.core.reviews.landing import Evidence, Gone, Landed, Moved, Waiting, verdict
 from hqd.daemon.draft import Draft
-from hqd.daemon.places import Place, Places
-from hqd.daemon.spool import Reply
+from hqd.daemon.people.spool import Reply
+from hqd.daemon.repositories.places import Place, Places
 from hqd.errors import Conflict, Expected
 from hqd.model.board import Board, Task
 from hqd.model.change import Transition

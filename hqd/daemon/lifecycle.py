@@ -17,7 +17,7 @@ from types import FrameType
 from typing import Any
 
 from hqd.daemon.loop import Loop
-from hqd.daemon.origin_line import SLOW
+from hqd.daemon.origin.line import SLOW
 from hqd.daemon.sd_notify import Notifier
 from hqd.model.duration import seconds
 from hqd.model.task import State

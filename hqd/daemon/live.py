@@ -14,7 +14,7 @@ from hqd.codec.autonomy import read_restored
 from hqd.codec.hold import read_hold
 from hqd.core.decide import DAY_BUDGET
 from hqd.core.decisions import Settled
-from hqd.core.rate import recent
+from hqd.core.limits.rate import recent
 from hqd.daemon.decisions import problems_of
 from hqd.model.board import Board, Rules, Slots, Streak, Task
 from hqd.model.problem import Problem

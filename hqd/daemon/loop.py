@@ -16,28 +16,30 @@ from datetime import datetime, timedelta
 from hqd.codec import layout
 from hqd.core.decide import LandWork, Start, throttled
 from hqd.core.flow import next_label
-from hqd.core.rate import remembered
-from hqd.daemon import acts, desk, edits, intake, landings, reports, spool
+from hqd.core.limits.rate import remembered
+from hqd.daemon import landings
 from hqd.daemon.alarms import alarms, probe_now, probed, resting
 from hqd.daemon.batch import Batch, utc
 from hqd.daemon.book import Book
 from hqd.daemon.deciding import decide_all
 from hqd.daemon.draft import Draft
 from hqd.daemon.following import Foreign, follow, history_held
-from hqd.daemon.intake import Door
-from hqd.daemon.job import Job
 from hqd.daemon.kin import ANYTHING, Kin
 from hqd.daemon.live import Live
 from hqd.daemon.merging import Merging
 from hqd.daemon.news import tell
-from hqd.daemon.obstacles import PATIENCE, Obstacles
 from hqd.daemon.outside import Outsides
 from hqd.daemon.parts import Parts
-from hqd.daemon.runner import Opened, Result, Runner
+from hqd.daemon.people import acts, desk, edits, intake, spool
+from hqd.daemon.people.intake import Door
+from hqd.daemon.people.obstacles import PATIENCE, Obstacles
+from hqd.daemon.people.spool import Request
+from hqd.daemon.people.words import Speaker
 from hqd.daemon.schedules import Schedules
-from hqd.daemon.spool import Request
-from hqd.daemon.values import Values
-from hqd.daemon.words import Speaker
+from hqd.daemon.work import reports
+from hqd.daemon.work.job import Job
+from hqd.daemon.work.runner import Opened, Result, Runner
+from hqd.daemon.work.values import Values
 from hqd.errors import CannotCommit, PathsInUse, RepositoryBusy, StaleHead
 from hqd.model.board import Board, Slots, Task
 from hqd.model.change import WorkingTree

@@ -6,14 +6,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from hqd.core.decide import LandWork
-from hqd.daemon import desk, landings, spool
+from hqd.daemon import landings
 from hqd.daemon.batch import Written
-from hqd.daemon.job import Job
 from hqd.daemon.landings import Merged
 from hqd.daemon.live import Live
 from hqd.daemon.parts import Parts
-from hqd.daemon.spool import Reply, Request
-from hqd.daemon.workshop import Workshop
+from hqd.daemon.people import desk, spool
+from hqd.daemon.people.spool import Reply, Request
+from hqd.daemon.work.job import Job
+from hqd.daemon.work.workshop import Workshop
 from hqd.errors import CannotCommit, Expected, HqdError, MainMoved, RepositoryBusy, Temporary
 from hqd.model.board import Board, Task
 from hqd.model.record import Person

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from hqd.core.facts import task_facts
+from hqd.core.language.facts import task_facts
 from hqd.daemon.batch import Written
 from hqd.model.record import EventKind
 from hqd.ports import Notifier

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
-from hqd.daemon.spool import Reply, Request
+from hqd.daemon.people.spool import Reply, Request
 from hqd.errors import EXIT_TEMPORARY
 
 if TYPE_CHECKING:

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from hqd.daemon.batch import Written
+from hqd.daemon.origin.patience import Patience
 from hqd.daemon.outside import Outside
-from hqd.daemon.patience import Patience
-from hqd.daemon.places import Places
+from hqd.daemon.repositories.places import Places
+from hqd.daemon.repositories.targets import Targets
 from hqd.daemon.rulebook import Rulebook
-from hqd.daemon.targets import Targets
-from hqd.daemon.workshop import Workshop
+from hqd.daemon.work.workshop import Workshop
 from hqd.model.record import Person
 from hqd.ports import Checkout, Clock, History, Ledger, Notifier, Tree
 

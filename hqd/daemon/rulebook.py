@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hqd.codec import layout
-from hqd.daemon.good_lessons import GoodLessons, lesson_of
+from hqd.daemon.lessons.good import GoodLessons, lesson_of
 from hqd.errors import Misconfigured
 from hqd.model.board import Rules
 from hqd.model.change import Entry

@@ -10,13 +10,13 @@ from hqd.codec import layout
 from hqd.codec.schedule import read_until, write_until
 from hqd.core.batch import blob_id
 from hqd.core.decide import park
-from hqd.core.expressions import compile_text
+from hqd.core.language.expressions import compile_text
 from hqd.core.moves import Park
 from hqd.core.routing import choose
 from hqd.core.schedule import Due, fall_due, following, parse, prefix_of, source_of, zone_of
 from hqd.daemon.book import new_task
 from hqd.daemon.draft import Draft
-from hqd.daemon.intake import Door, free_id
+from hqd.daemon.people.intake import Door, free_id
 from hqd.errors import ExpressionFault
 from hqd.model.board import Rules
 from hqd.model.change import Entry, Transition

@@ -13,10 +13,10 @@ from hqd.codec import layout
 from hqd.core.batch import blob_id
 from hqd.core.decide import SpawnTasks, park
 from hqd.core.secret_scan import redact
-from hqd.core.spawn import Child
+from hqd.core.steps.spawn import Child
 from hqd.daemon.book import new_task
 from hqd.daemon.draft import Draft
-from hqd.daemon.intake import Door, free_id
+from hqd.daemon.people.intake import Door, free_id
 from hqd.model.failure import ParkReason
 from hqd.model.record import Event, EventKind
 from hqd.model.task import State

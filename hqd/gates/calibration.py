@@ -15,7 +15,7 @@ from datetime import datetime
 import tomli_w
 from pydantic import Field, ValidationError
 
-from hqd.core.wilson import interval
+from hqd.core.history.wilson import interval
 from hqd.errors import Misconfigured
 from hqd.model.gate import GateResult, GateStatus
 from hqd.model.value import Value

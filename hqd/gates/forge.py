@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from hqd.core.review_checks import KIND
+from hqd.core.reviews.checks import KIND
 from hqd.gates.kind import GateKind, Params, Scope, Verdict, View
 from hqd.model.duration import Duration
 

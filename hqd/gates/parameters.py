@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from hqd.core.expressions import compile_expression, compile_text
+from hqd.core.language.expressions import compile_expression, compile_text
 from hqd.errors import ExpressionFault
 from hqd.gates.kind import CannotJudge, GateKind, Params
 from hqd.model.spelling import meant

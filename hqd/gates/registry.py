@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from hqd.core.expressions import compile_expression, compile_text
+from hqd.core.language.expressions import compile_expression, compile_text
 from hqd.errors import ExpressionFault
 from hqd.gates import builtin, nested, parameters, targets
 from hqd.gates.cache import Verdicts

@@ -1,6 +1,6 @@
 """A playbook: which tasks it takes, its steps, gates, context rules, limits, and what to do on failure.
 
-These are shapes only. Rules about two objects (a route to an unknown step) live in `core/rules.py`; the
+These are shapes only. Rules about two objects (a route to an unknown step) live in `core/checks/playbooks.py`; the
 translation from TOML, with line numbers, in `codec/playbook.py`.
 """
 

@@ -52,7 +52,7 @@ ANSWERS: tuple[dict[str, Any], ...] = (
 
 FORKING = """
 import json, os, sys
-import hqd.bootstrap, hqd.cli.app, hqd.cli.run, hqd.cli.check, hqd.cli.gate, hqd.cli.status, hqd.cli.show
+import hqd.bootstrap, hqd.cli.app, hqd.cli.run, hqd.cli.check, hqd.cli.gate, hqd.cli.board.status, hqd.cli.board.show
 from hqd.cli import main
 for line in sys.stdin:
     call = json.loads(line)

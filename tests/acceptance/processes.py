@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from hqd.codec import layout
-from hqd.daemon import spool
+from hqd.daemon.people import spool
 from hqd.model.names import slug_of
 from hqd.model.record import Record
 from tests.daemon.headquarters import PERSON, Headquarters

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from hqd.cli import demo_stage
-from hqd.cli.demo import demo
+from hqd.cli.demo.tour import demo
+from hqd.cli.demo.tour import stage as demo_stage
 from tests.conftest import Git
 
 ARGV = (sys.executable, "-m", "hqd", "demo")
@@ -120,7 +120,7 @@ def script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the demo's data, to be spoilt."""
     shutil.copytree(demo_stage.DATA, tmp_path / "hqd" / "demo")
     monkeypatch.setattr(demo_stage, "DATA", tmp_path / "hqd" / "demo")
-    monkeypatch.setattr("hqd.cli.demo.DATA", tmp_path / "hqd" / "demo")
+    monkeypatch.setattr("hqd.cli.demo.tour.DATA", tmp_path / "hqd" / "demo")
     return tmp_path / "hqd" / "demo"
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from hqd.daemon import spool
+from hqd.daemon.people import spool
 from tests.acceptance.processes import Daemon, drop, run, until
 from tests.daemon.headquarters import PERSON, SETTINGS
 from tests.daemon.origins import Scene, scene

@@ -17,7 +17,7 @@ import pytest
 from hqd.adapters.agents.command import CommandAgent
 from hqd.adapters.agents.replay import ReplayAgent
 from hqd.adapters.secrets import EnvironmentSecrets
-from hqd.core.expressions import compile_expression
+from hqd.core.language.expressions import compile_expression
 from hqd.model.attempt import Answer, Question
 from hqd.model.failure import Failure
 from hqd.model.record import Usage

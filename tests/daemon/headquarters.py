@@ -15,9 +15,9 @@ from typing import Any
 from hqd.bootstrap import daemon
 from hqd.codec import layout
 from hqd.codec.record import read_record
-from hqd.daemon import spool
 from hqd.daemon.batch import Written
 from hqd.daemon.loop import Loop
+from hqd.daemon.people import spool
 from hqd.model.board import Task
 from hqd.model.names import slug_of
 from hqd.model.record import Person, Record

@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
+from hqd.cli.board.reading import view
+from hqd.cli.board.show import show
+from hqd.cli.board.status import status
+from hqd.cli.board.why import why
 from hqd.cli.call import Call
 from hqd.cli.display import line
-from hqd.cli.past import archive_of
-from hqd.cli.reading import view
-from hqd.cli.replay import replay
-from hqd.cli.report import Wish, report
-from hqd.cli.show import show
-from hqd.cli.status import status
-from hqd.cli.why import why
+from hqd.cli.history.past import archive_of
+from hqd.cli.history.replay import replay
+from hqd.cli.history.report import Wish, report
 from hqd.daemon.loop import Loop
 from hqd.model.record import Phase
 from hqd.model.task import State

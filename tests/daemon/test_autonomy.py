@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from hqd.cli.autonomy import report_autonomy
+from hqd.cli.board.status import status
 from hqd.cli.call import Call
-from hqd.cli.replay import replay
-from hqd.cli.report import Wish, report
-from hqd.cli.status import status
+from hqd.cli.history.autonomy import report_autonomy
+from hqd.cli.history.replay import replay
+from hqd.cli.history.report import Wish, report
 from hqd.model.record import Record
 from tests.daemon.headquarters import REVIEWED, Headquarters, make, settle
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from hqd.cli.board.status import status
 from hqd.cli.call import Call
-from hqd.cli.report import Wish, report
-from hqd.cli.status import status
+from hqd.cli.history.report import Wish, report
 from hqd.daemon.loop import Loop
 from hqd.model.task import State
 from hqd.testing.forge_state import Protection

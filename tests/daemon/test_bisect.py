@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from hqd.cli.bisect import bisect
 from hqd.cli.call import Call
+from hqd.cli.history.bisect import bisect
 from hqd.errors import Usage
 from tests.daemon.headquarters import Headquarters, make, settle
 

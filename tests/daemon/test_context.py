@@ -11,7 +11,7 @@ import pytest
 from hqd.adapters.history import GitHistory
 from hqd.adapters.repository import GitRepository
 from hqd.cli.call import Call
-from hqd.cli.context import Wish, asked, context
+from hqd.cli.context.preview import Wish, asked, context
 from hqd.daemon.context.rebuild import rebuild
 from hqd.errors import Usage
 from hqd.model.record import Record

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from hqd.cli.call import Call
-from hqd.cli.context import context
+from hqd.cli.context.preview import context
 from tests.daemon.headquarters import SETTINGS, Headquarters, make, settle
 from tests.daemon.test_context import ended, manifests
 

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from hqd.check import check_reader
-from hqd.cli import context_what_if
 from hqd.cli.call import Call
-from hqd.cli.context import Wish, asked
+from hqd.cli.context.preview import Wish, asked
+from hqd.cli.context.preview import what_if as context_what_if
 from hqd.cli.edits import FolderReader
-from hqd.core.experiment import Arm, arm
+from hqd.core.context.experiment import Arm, arm
 from hqd.errors import Usage
 from hqd.model.playbook import Experiment
 from tests.daemon.headquarters import SETTINGS, Headquarters, make, settle

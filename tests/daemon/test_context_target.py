@@ -10,7 +10,7 @@ from hqd.adapters.history import GitHistory
 from hqd.adapters.repository import GitRepository
 from hqd.bootstrap import mirrored
 from hqd.cli.call import Call
-from hqd.cli.context import Wish, asked
+from hqd.cli.context.preview import Wish, asked
 from hqd.daemon.context.rebuild import rebuild
 from tests.daemon.headquarters import only, settle
 from tests.daemon.target_repository import FIX, RED, TASK, TESTS, shop

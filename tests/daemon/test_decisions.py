@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from hqd.cli.apply import apply
+from hqd.cli.board.show import show
+from hqd.cli.board.status import status
 from hqd.cli.call import Call
 from hqd.cli.check import check
-from hqd.cli.show import show
-from hqd.cli.status import status
 from hqd.codec.decision import read_decision
 from hqd.model.decision import Decision
 from hqd.model.failure import Failure, ParkReason

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hqd.daemon.loop import Loop
-from hqd.daemon.runner import Runner
+from hqd.daemon.work.runner import Runner
 from hqd.model.attempt import Answer, Question
 from hqd.model.board import Task
 from tests.daemon.headquarters import SETTINGS, Headquarters, make, only, settle

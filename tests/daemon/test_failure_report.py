@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hqd.cli.call import Call
-from hqd.cli.report import report_recovery
+from hqd.cli.history.report import report_recovery
 from hqd.errors import Usage
 from tests.daemon.headquarters import make, settle
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from hqd.core.program import key_of
+from hqd.core.steps.program import key_of
 from tests.daemon.headquarters import Headquarters, make, only, settle
 
 PROGRAM = """

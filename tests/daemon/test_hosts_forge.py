@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from hqd.core import decide
-from hqd.core.review_replies import Reply
+from hqd.core.reviews.replies import Reply
 from hqd.daemon.forge.asking import Want
 from hqd.daemon.forge.watch import Watch
 from hqd.daemon.loop import Loop

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from hqd.cli.call import Call
-from hqd.cli.replay import replay
+from hqd.cli.history.replay import replay
 from hqd.errors import Misconfigured
 from tests.daemon.headquarters import Headquarters, make, settle
 

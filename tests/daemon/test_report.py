@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from hqd.cli.call import Call
-from hqd.cli.report import Wish, report
+from hqd.cli.history.report import Wish, report
 from hqd.errors import Usage
 from tests.daemon.headquarters import REVIEWED, Headquarters, make, settle
 

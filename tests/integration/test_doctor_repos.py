@@ -6,8 +6,8 @@ from pathlib import Path
 
 from hqd.adapters.repository import GitRepository
 from hqd.adapters.secrets import EnvironmentSecrets
-from hqd.cli.doctor_origin import Found
-from hqd.cli.doctor_repos import repos_found
+from hqd.cli.doctor.origin import Found
+from hqd.cli.doctor.repositories import repos_found
 from hqd.cli.edits import FolderReader
 from hqd.codec.config import read_config
 from tests.daemon.headquarters import Headquarters

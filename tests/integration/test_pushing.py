@@ -10,8 +10,8 @@ import pytest
 
 from hqd.adapters.local_forge import LocalForge
 from hqd.adapters.mirror import Mirror, Mirrors
-from hqd.daemon.places import Place
-from hqd.daemon.pushing import push_merge, show
+from hqd.daemon.repositories.places import Place
+from hqd.daemon.repositories.pushing import push_merge, show
 from hqd.errors import Expected, RemoteRefused, RemoteUnavailable
 from hqd.model.record import Person
 from hqd.model.remote import Pushed, RefUpdate

@@ -12,8 +12,8 @@ import pytest
 
 from hqd.adapters.agents.conjuncts import equalities
 from hqd.adapters.agents.replay import ReplayAgent
-from hqd.core.compiled import Expression
-from hqd.core.expressions import compile_expression
+from hqd.core.language.compiled import Expression
+from hqd.core.language.expressions import compile_expression
 from hqd.model.attempt import Answer
 from hqd.model.failure import Failure
 from hqd.model.settings import AgentSettings

@@ -9,8 +9,8 @@ import pytest
 
 from bench.lessons_history import environment, make
 from hqd.cli.call import Call
-from hqd.cli.replay import replay
-from hqd.cli.report import Wish, report
+from hqd.cli.history.replay import replay
+from hqd.cli.history.report import Wish, report
 
 
 @pytest.fixture(scope="module")

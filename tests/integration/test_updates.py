@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from hqd.adapters.branches import GitBranches
-from hqd.daemon.places import Updating
+from hqd.daemon.repositories.places import Updating
 from hqd.model.names import branch
 from tests.integration.branch_scenes import Scene, branches_of, mirror_of
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from hqd.core.audit import coin, drawn
+from hqd.core.reviews.audit import coin, drawn
 from hqd.model.board import Rules, Task
 from hqd.model.failure import Failure, Outcome
 from hqd.model.gate import GateResult, GateStatus, Level

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from hqd.cli.autonomy import edited
-from hqd.core.autonomy import by_forge, escapes, share_of, skipped, standing, to_land
-from hqd.core.autonomy_rules import check_autonomy
+from hqd.cli.history.autonomy import edited
+from hqd.core.checks.autonomy import check_autonomy
+from hqd.core.reviews.autonomy import by_forge, escapes, share_of, skipped, standing, to_land
 from hqd.errors import Expected
 from hqd.model.board import Task
 from hqd.model.corpus import Case, Label

@@ -7,9 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from hqd.core.backtest import Backtest, Evidence, Judged, backtest, cause, sample
-from hqd.core.backtest_admit import admit
-from hqd.core.clusters import Origin, clusters
+from hqd.core.history.admission import admit
+from hqd.core.history.backtest import Backtest, Evidence, Judged, backtest, cause, sample
+from hqd.core.history.clusters import Origin, clusters
 from hqd.model.corpus import Case, Label
 
 WORDS = Evidence(terms=frozenset({"todo"}))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from hqd.core.bisect import Said, Trial, compare, newcombe, versions
+from hqd.core.history.bisect import Said, Trial, compare, newcombe, versions
+from hqd.core.history.wilson import Z95
 from hqd.core.report.share import Share
-from hqd.core.wilson import Z95
 
 
 def trials(version: str, begin: int, good: int, bad: int, maker: str = "a", step: str = "write") -> list[Trial]:

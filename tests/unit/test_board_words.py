@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from hqd.cli.status import held_tasks, said_once
+from hqd.cli.board.status import held_tasks, said_once
 from hqd.core.targets import hold_name, hold_on
 from hqd.model.board import Board, Rules, Task
 from hqd.model.playbook import Playbook, Step

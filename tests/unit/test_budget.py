@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from hqd.codec.playbook import read_playbook
-from hqd.core.budget import attempt_dollars, attempt_tokens, stalled
+from hqd.core.limits.budget import attempt_dollars, attempt_tokens, stalled
 from hqd.core.recovery import over_budget
 from hqd.model.board import Rules, Task
 from hqd.model.playbook import Playbook

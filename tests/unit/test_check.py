@@ -16,7 +16,7 @@ from hqd.check import Report, check_file, check_reader
 from hqd.codec.config import Config, read_config
 from hqd.codec.schemas import schemas
 from hqd.codec.starter import AGENTS, starter_settings
-from hqd.core.not_in_force import NOT_IN_FORCE, Later, not_in_force
+from hqd.core.checks.not_in_force import NOT_IN_FORCE, Later, not_in_force
 from hqd.gates.registry import Registry
 from hqd.model.change import Entry
 from hqd.model.playbook import Playbook

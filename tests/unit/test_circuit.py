@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from hqd.core import circuit
+from hqd.core.limits import circuit
 from hqd.model.board import Streak
 from hqd.model.failure import Failure, Outcome
 from hqd.model.record import Event, EventKind, Hold

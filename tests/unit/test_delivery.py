@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hqd.codec.layout import PROTECTED
-from hqd.core.delivery import folded, path_fault
+from hqd.core.steps.delivery import folded, path_fault
 
 
 @pytest.mark.parametrize(

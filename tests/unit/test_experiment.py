@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hqd.core.calibration import Sent, observe
+from hqd.core.context.calibration import Sent, observe
+from hqd.core.context.experiment import Arm, Unit, arm, held_out, key, matches, requires, result, sizes
 from hqd.core.context.source import Candidate
-from hqd.core.experiment import Arm, Unit, arm, held_out, key, matches, requires, result, sizes
-from hqd.core.two_shares import fisher, needed, newcombe
+from hqd.core.history.two_shares import fisher, needed, newcombe
 from hqd.model.playbook import ContextRule, Experiment, Playbook, Step
 from hqd.model.settings import Settings
 

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hqd.core.expressions import compile_expression, compile_text
+from hqd.core.language.expressions import compile_expression, compile_text
 from hqd.errors import ExpressionFault
 
 FACTS: dict[str, Any] = {

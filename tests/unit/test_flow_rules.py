@@ -129,7 +129,7 @@ def test_needs_are_in_force() -> None:
 
 
 def test_the_table_of_what_is_not_in_force_has_no_entry_of_the_flow() -> None:
-    from hqd.core.not_in_force import NOT_IN_FORCE
+    from hqd.core.checks.not_in_force import NOT_IN_FORCE
 
     ours = {"ask", "run", "spawn", "schedule", "needs", "requests_per_minute"}
     assert not [later for later in NOT_IN_FORCE if ours & set(later.place)]

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from hqd.core.unjudged import in_words, unjudged
+from hqd.core.reviews.unjudged import in_words, unjudged
 from hqd.daemon.forge.brief import brief, comment, gate_names
 from hqd.daemon.forge.story import Story
 from hqd.model.board import Task

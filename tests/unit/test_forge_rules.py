@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from hqd.core.forge_names import clone_url, host_of, is_on, repository_at
-from hqd.core.forge_rules import forge_faults, webhook_faults
+from hqd.core.checks.forge import forge_faults, webhook_faults
+from hqd.core.reviews.names import clone_url, host_of, is_on, repository_at
 from hqd.model.settings import FORMAT, Forge, Settings, Webhook
 
 GOOD: dict[str, Any] = {"kind": "github", "repo": "acme/hq", "token": "secret:forge"}

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from hqd.core.labels import Contents, Labelled, label
+from hqd.core.history.labels import Contents, Labelled, label
 from hqd.model.corpus import Label
 from tests.unit.past_events import DAY, Line
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from hqd.core.landing import (
+from hqd.core.reviews.landing import (
     Branch,
     Edit,
     Evidence,

@@ -10,19 +10,19 @@ from typing import Any
 import pytest
 
 from hqd.check import check_file
-from hqd.cli.lessons_rule import rules
+from hqd.cli.lessons.rule import rules
 from hqd.codec.config import Config
 from hqd.codec.lesson import read_lesson, with_evidence, write_lesson
-from hqd.core import teaching
-from hqd.core.backtest import Judged
-from hqd.core.lesson_check import Evidence, Exhibit, Mark, check
-from hqd.core.lesson_conflict import contradict, contradictions
-from hqd.core.lesson_mutants import hunks, mutant
-from hqd.core.lesson_proposal import body
-from hqd.core.lesson_rules import within_cap
-from hqd.core.lesson_scope import held_out
-from hqd.core.lesson_suggest import guesses, literals
-from hqd.core.lesson_worth import Seen, advise, crowded_topics, worth
+from hqd.core.history.backtest import Judged
+from hqd.core.lessons import teaching
+from hqd.core.lessons.check import Evidence, Exhibit, Mark, check
+from hqd.core.lessons.conflict import contradict, contradictions
+from hqd.core.lessons.mutants import hunks, mutant
+from hqd.core.lessons.proposal import body
+from hqd.core.lessons.rules import within_cap
+from hqd.core.lessons.scope import held_out
+from hqd.core.lessons.suggest import guesses, literals
+from hqd.core.lessons.worth import Seen, advise, crowded_topics, worth
 from hqd.gates.registry import Registry
 from hqd.model.corpus import Case, Label
 from hqd.model.failure import Failure, ParkReason
@@ -234,7 +234,7 @@ def test_the_coin_of_a_holdout_is_the_same_each_time_and_as_fair_as_its_share() 
     ],
 )
 def test_a_guess_is_red_on_the_bad_text_and_green_on_the_good_one(bad: str, good: str, kind: str) -> None:
-    from hqd.daemon.lesson_desk import subject_of
+    from hqd.daemon.lessons.desk import subject_of
 
     registry = Registry()
     telling = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from hqd.daemon.origin_line import Line, Pace
+from hqd.daemon.origin.line import Line, Pace
 from hqd.model.remote import Pushed, PushOutcome, RefUpdate
 
 MAIN = "refs/heads/main"

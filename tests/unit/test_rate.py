@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hqd.core.rate import WINDOW, opens, recent
+from hqd.core.limits.rate import WINDOW, opens, recent
 from hqd.model.settings import AgentSettings
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from hqd.codec.playbook import read_playbook
+from hqd.core.checks.playbooks import Rules as CheckedRules
+from hqd.core.checks.playbooks import check_rules
 from hqd.core.evolve import DIED, evolve
 from hqd.core.moves import ClaimStep, GoTo, Move, Park
 from hqd.core.recovery import DEFAULTS, after_failure, too_often
-from hqd.core.rules import Rules as CheckedRules
-from hqd.core.rules import check_rules
 from hqd.model.board import Rules, Task
 from hqd.model.failure import Failure, Outcome, ParkReason
 from hqd.model.gate import GateResult, GateStatus

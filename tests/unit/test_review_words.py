@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from hqd.core.review_checks import Awaited
-from hqd.core.review_replies import replies
-from hqd.core.review_state import opened
-from hqd.core.review_text import MOST_TEXT, clean, command, finding
-from hqd.core.review_words import (
+from hqd.core.reviews.checks import Awaited
+from hqd.core.reviews.replies import replies
+from hqd.core.reviews.state import opened
+from hqd.core.reviews.text import MOST_TEXT, clean, command, finding
+from hqd.core.reviews.words import (
     LAG,
     MOST_DEBOUNCES,
     MOST_ITEMS,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from hqd.core.touched import touched
+from hqd.core.history.touched import touched
 
 PAGE = "one\ntwo\nthree\nfour\n"
 

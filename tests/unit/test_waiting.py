@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hqd.cli.waiting import NO_DAEMON, next_step, waits_for
+from hqd.cli.board.waiting import NO_DAEMON, next_step, waits_for
 from hqd.core.moves import ClaimStep, End, GoTo, Land, Park
 from hqd.model.board import Board, Rules, Slots, Task
 from hqd.model.failure import ParkReason

@@ -8,10 +8,10 @@ from typing import Any, NamedTuple, Protocol
 
 from hqd.adapters.archive.streams import blobs, blobs_at
 from hqd.adapters.git import Git
-from hqd.core.cases import cases as core_cases
-from hqd.core.clusters import Origin, clusters
-from hqd.core.labels import Contents, Files, Labelled, NotYet, in_order, label_tasks, landings
-from hqd.core.touched import touched
+from hqd.core.history.cases import cases as core_cases
+from hqd.core.history.clusters import Origin, clusters
+from hqd.core.history.labels import Contents, Files, Labelled, NotYet, in_order, label_tasks, landings
+from hqd.core.history.touched import touched
 from hqd.model.corpus import Case, Change, Label, Past, PastEvent, Verdict
 
 MOST_BYTES = 1 << 20

@@ -15,7 +15,7 @@ from hqd.adapters.git import DURABLE, GitFailed, trouble
 from hqd.adapters.remote import FETCHED
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
-from hqd.core.landing import moved, works
+from hqd.core.reviews.landing import moved, works
 from hqd.errors import BranchMoved, Conflict, Expected, RepositoryBusy
 from hqd.model.gate import Changed, Files
 from hqd.model.record import Person

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 
 from hqd.adapters.branches.walk import lines, raw, text
 from hqd.adapters.git import DURABLE, Git
-from hqd.core.delivery import folded, guarded, path_fault
-from hqd.core.landing import wrote
+from hqd.core.reviews.landing import wrote
+from hqd.core.steps.delivery import folded, guarded, path_fault
 from hqd.errors import Expected
 from hqd.model.change import Entry
 

@@ -1,4 +1,4 @@
-"""Finds which open reviews have landed on main: git's evidence for `core/landing.py`."""
+"""Finds which open reviews have landed on main: git's evidence for `core/reviews/landing.py`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from hqd.adapters.branches import walk
 from hqd.adapters.branches.merges import unchanged_by
 from hqd.adapters.git import Git
-from hqd.core.landing import Branch, Edit, Holds, Step, Suspect, signed, suspects
+from hqd.core.reviews.landing import Branch, Edit, Holds, Step, Suspect, signed, suspects
 
 
 @dataclass(frozen=True, slots=True)

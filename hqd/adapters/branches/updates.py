@@ -13,7 +13,7 @@ from hqd.adapters.branches.merges import Merge as Merged
 from hqd.adapters.branches.merges import merge, scratch
 from hqd.adapters.git import DURABLE, Git
 from hqd.adapters.working_copy import WORK_REFS
-from hqd.core.landing import Edit
+from hqd.core.reviews.landing import Edit
 from hqd.model.drift import Drift, Side, Updated
 from hqd.model.names import branch
 from hqd.model.record import Merge

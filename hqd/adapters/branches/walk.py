@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from hqd.adapters.git import Git
 from hqd.codec import layout
-from hqd.core.landing import Edit, Leaf, Step
+from hqd.core.reviews.landing import Edit, Leaf, Step
 
 BESIDE_STATE = (":/", f":(top,exclude){layout.WORKSPACE}")
 """Pathspec of everything but the state of tasks."""

@@ -20,7 +20,7 @@ def status(context: typer.Context, every: Every = False, at: At = None, as_json:
 
     Example: hqd status --json
     """
-    from hqd.cli.status import status
+    from hqd.cli.board.status import status
 
     finish(status(call_of(context), as_json=as_json, everything=every, at=at))
 
@@ -43,7 +43,7 @@ def show(
 
     Example: hqd show names --attempt 2 --prompt
     """
-    from hqd.cli.show import FILES, show
+    from hqd.cli.board.show import FILES, show
     from hqd.errors import Usage
 
     wanted = [name for name, flag in zip(FILES, (prompt, answer, output, patch, manifest), strict=True) if flag]
@@ -63,7 +63,7 @@ def log(
 
     Example: hqd log names -n 0
     """
-    from hqd.cli.log import log
+    from hqd.cli.board.log import log
 
     finish(log(call_of(context), task, limit=limit, as_json=as_json))
 
@@ -75,7 +75,7 @@ def why(context: typer.Context, task: Task, as_json: Json = False) -> None:
 
     Example: hqd why names
     """
-    from hqd.cli.why import why
+    from hqd.cli.board.why import why
 
     finish(why(call_of(context), task, as_json=as_json))
 
@@ -118,7 +118,7 @@ def context(
 
     Example: hqd context names work --without workspace/context/brand.md
     """
-    from hqd.cli.context import Wish, asked
+    from hqd.cli.context.preview import Wish, asked
 
     wish = Wish(as_json, text, tuple(without or ()), diff, what_if, last, attempt)
     finish(asked(call_of(context), words or (), wish))
@@ -150,7 +150,7 @@ def numbers(
     """
     if context.invoked_subcommand is not None:
         return
-    from hqd.cli.report import Wish, report
+    from hqd.cli.history.report import Wish, report
 
     finish(report(call_of(context), Wish(since, "json" if as_json else form, playbook, without_lessons)))
 
@@ -169,7 +169,7 @@ def recovery(
 
     Example: hqd report recovery --since 2026-11-01
     """
-    from hqd.cli.report import report_recovery
+    from hqd.cli.history.report import report_recovery
 
     finish(report_recovery(call_of(context), since=since, as_json=as_json))
 
@@ -189,7 +189,7 @@ def autonomy(
 
     Example: hqd report autonomy
     """
-    from hqd.cli.autonomy import report_autonomy
+    from hqd.cli.history.autonomy import report_autonomy
 
     finish(report_autonomy(call_of(context), propose=propose, as_json=as_json))
 

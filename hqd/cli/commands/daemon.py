@@ -48,7 +48,7 @@ def demo(
 
     Example: hqd demo
     """
-    from hqd.cli.demo import demo
+    from hqd.cli.demo.tour import demo
 
     call = call_of(context)
     finish(demo(call.env, keep=call.cwd / keep if keep is not None else None))

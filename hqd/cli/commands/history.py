@@ -28,7 +28,7 @@ def replay(
 
     Example: hqd replay --playbook playbooks/newsletter.toml --from main@{30.days.ago}
     """
-    from hqd.cli.replay import replay
+    from hqd.cli.history.replay import replay
 
     finish(replay(call_of(context), playbook, since=since, as_json=as_json))
 
@@ -67,7 +67,7 @@ def backtest(
 
     Example: hqd backtest --kind must_not_include --set values=TODO --playbook newsletter
     """
-    from hqd.cli.backtest import Asked, backtest
+    from hqd.cli.backtest.command import Asked, backtest
 
     asked = Asked(what, kind, tuple(set_ or ()), playbook, step, as_of, seed, allow_commands)
     finish(backtest(call_of(context), asked, as_json=as_json))
@@ -87,7 +87,7 @@ def bisect(
 
     Example: hqd bisect newsletter --step write
     """
-    from hqd.cli.bisect import bisect
+    from hqd.cli.history.bisect import bisect
 
     finish(bisect(call_of(context), playbook, step=step, metric=metric, as_json=as_json))
 

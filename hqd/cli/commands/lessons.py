@@ -29,7 +29,7 @@ def list_(
 
     Example: hqd lessons list --all
     """
-    from hqd.cli.lessons import list_
+    from hqd.cli.lessons.book import list_
 
     finish(list_(call_of(context), everything=everything, as_json=as_json))
 
@@ -40,7 +40,7 @@ def show(context: typer.Context, name: Id, as_json: Json = False) -> None:
 
     Example: hqd lessons show L-4f2a
     """
-    from hqd.cli.lessons import show
+    from hqd.cli.lessons.book import show
 
     finish(show(call_of(context), name, as_json=as_json))
 
@@ -71,7 +71,7 @@ def new(
 
     Example: hqd lessons new --from spring-prices/write/1
     """
-    from hqd.cli.lessons_new import Wanted, new
+    from hqd.cli.lessons.new import Wanted, new
 
     wanted = Wanted(source, bad, good, kind, tuple(set_ or ()), pick, playbook, step, topic, text, title)
     finish(new(call_of(context), wanted, as_json=as_json))
@@ -86,7 +86,7 @@ def check(context: typer.Context, names: Ids = None, as_json: Json = False) -> N
 
     Example: hqd lessons check
     """
-    from hqd.cli.lessons import check
+    from hqd.cli.lessons.book import check
 
     finish(check(call_of(context), names or (), as_json=as_json))
 
@@ -102,7 +102,7 @@ def propose(
 
     Example: hqd lessons propose L-4f2a
     """
-    from hqd.cli.lessons_propose import propose
+    from hqd.cli.lessons.propose import propose
 
     finish(propose(call_of(context), names or (), ready=ready, as_json=as_json))
 
@@ -113,7 +113,7 @@ def accept(context: typer.Context, name: Id) -> None:
 
     Example: hqd lessons accept L-4f2a
     """
-    from hqd.cli.lessons_propose import accept
+    from hqd.cli.lessons.propose import accept
 
     finish(accept(call_of(context), name))
 
@@ -128,7 +128,7 @@ def decline(
 
     Example: hqd lessons decline L-4f2a -m "Too narrow"
     """
-    from hqd.cli.lessons_propose import decline
+    from hqd.cli.lessons.propose import decline
 
     finish(decline(call_of(context), name, message))
 
@@ -146,7 +146,7 @@ def review(
 
     Example: hqd lessons review --dry-run
     """
-    from hqd.cli.lessons_review import review
+    from hqd.cli.lessons.review import review
 
     finish(review(call_of(context), dry_run=dry_run, as_json=as_json))
 
@@ -157,7 +157,7 @@ def stats(context: typer.Context, as_json: Json = False) -> None:
 
     Example: hqd lessons stats
     """
-    from hqd.cli.lessons_review import stats
+    from hqd.cli.lessons.review import stats
 
     finish(stats(call_of(context), as_json=as_json))
 

@@ -68,7 +68,7 @@ def try_(
 
     Example: hqd try brief idea.md --replay a.jsonl
     """
-    from hqd.cli.try_ import Trial, try_
+    from hqd.cli.trial.command import Trial, try_
 
     if replay is not None and live:
         raise Usage("--replay and --live exclude each other")
@@ -86,7 +86,7 @@ def doctor(
 
     Example: hqd doctor --agents
     """
-    from hqd.cli.doctor import doctor
+    from hqd.cli.doctor.machine import doctor
 
     finish(doctor(call_of(context), ask_agents=agents, as_json=as_json))
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from hqd.core.audit import drawn
-from hqd.core.autonomy import skipped
 from hqd.core.moves import End, GoTo, Move
 from hqd.core.recovery import steps_from
+from hqd.core.reviews.audit import drawn
+from hqd.core.reviews.autonomy import skipped
 from hqd.model.board import Rules, Task
 from hqd.model.failure import Outcome, ParkReason
 from hqd.model.playbook import Playbook, Step, StepKind

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from hqd.core.lesson_worth import Worth
+from hqd.core.lessons.worth import Worth
 from hqd.core.report.agents import AgentRow, agents
 from hqd.core.report.deaths import Death, deaths
 from hqd.core.report.lessons import LessonRow, Without, lesson_rows, without_lessons

@@ -10,8 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+from hqd.core.history.wilson import interval
 from hqd.core.report.facts import Fact
-from hqd.core.wilson import interval
 from hqd.model.failure import Failure, Outcome
 from hqd.model.record import EventKind
 

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hqd.core.wilson import interval
+from hqd.core.history.wilson import interval
 
 
 @dataclass(frozen=True, slots=True)

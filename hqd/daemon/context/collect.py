@@ -17,14 +17,14 @@ from hqd.core import globs
 from hqd.core.context.choose import NAMED
 from hqd.core.context.source import Candidate, Layer
 from hqd.core.decisions import NOTHING, Settled
-from hqd.core.expressions import compile_expression, compile_text
-from hqd.core.lesson_rules import within_cap
-from hqd.core.lesson_scope import scoped, tells
+from hqd.core.language.expressions import compile_expression, compile_text
+from hqd.core.lessons.rules import within_cap
+from hqd.core.lessons.scope import scoped, tells
 from hqd.daemon.context.ground import Ground
 from hqd.daemon.context.library import File, Library
 from hqd.daemon.context.native import Scope, native, reads
 from hqd.daemon.context.settled import decided
-from hqd.daemon.job import Job
+from hqd.daemon.work.job import Job
 from hqd.errors import ExpressionFault
 from hqd.model.gate import LESSON_GATE
 from hqd.model.playbook import ContextRule, StepKind

@@ -10,8 +10,8 @@ from hqd.core.flow import next_move
 from hqd.core.moves import ClaimStep, Park
 from hqd.core.prompt import Prompt
 from hqd.core.routing import choose
-from hqd.daemon.gather import Means, prompt
-from hqd.daemon.job import Job
+from hqd.daemon.work.gather import Means, prompt
+from hqd.daemon.work.job import Job
 from hqd.errors import Usage
 from hqd.model.board import Board, Rules, Task
 from hqd.model.playbook import Playbook, Step, StepKind

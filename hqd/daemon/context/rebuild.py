@@ -21,11 +21,11 @@ from hqd.core.context.source import path_of
 from hqd.core.prompt import MANIFEST_VERSION, Document, Prompt, compose, document_of
 from hqd.daemon.book import Book, parse
 from hqd.daemon.context.library import form_of
-from hqd.daemon.gather import Means, parts, prompt
-from hqd.daemon.job import Job
 from hqd.daemon.kin import Kin
 from hqd.daemon.rulebook import PinnedFiles
-from hqd.daemon.values import Values
+from hqd.daemon.work.gather import Means, parts, prompt
+from hqd.daemon.work.job import Job
+from hqd.daemon.work.values import Values
 from hqd.errors import Expected
 from hqd.model.board import Rules, Task
 from hqd.model.record import EventKind, Pin, Record

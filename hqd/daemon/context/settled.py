@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hqd.core.context.source import Candidate
 from hqd.core.decisions import Filed, Settled, in_scope
-from hqd.daemon.job import Job
+from hqd.daemon.work.job import Job
 from hqd.model.duration import seconds
 from hqd.model.playbook import DecisionChoice
 

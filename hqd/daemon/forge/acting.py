@@ -13,8 +13,8 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from hqd.core.forge_holds import FORGE, hold
-from hqd.core.forge_merge import merge_message, to_merge
+from hqd.core.reviews.holds import FORGE, hold
+from hqd.core.reviews.merge import merge_message, to_merge
 from hqd.daemon.alarms import longer
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
@@ -26,7 +26,7 @@ from hqd.daemon.forge.story import Story, read_story
 from hqd.daemon.forge.turns import Turns
 from hqd.daemon.landings import refused
 from hqd.daemon.live import Live
-from hqd.daemon.places import Places
+from hqd.daemon.repositories.places import Places
 from hqd.daemon.rulebook import Rulebook
 from hqd.errors import Conflict, Expected, ForgeRefused
 from hqd.model.board import Task

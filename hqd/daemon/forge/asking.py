@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from hqd.core.review_replies import Reply
-from hqd.core.review_words import Heard
+from hqd.core.reviews.replies import Reply
+from hqd.core.reviews.words import Heard
 from hqd.daemon.forge.source import Source
 from hqd.daemon.forge.turns import Second
 from hqd.errors import ForgeRefused, ForgeUnavailable, HqdError, RemoteRefused, RemoteUnavailable

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from hqd.codec import layout
 from hqd.codec.message import dollars
-from hqd.core.review_text import clean
+from hqd.core.reviews.text import clean
 from hqd.daemon.forge.story import Story
 from hqd.model.failure import Outcome
 from hqd.model.gate import GateResult, GateStatus, Level

@@ -7,13 +7,14 @@ from typing import assert_never
 
 from hqd.core.gate_use import resolve_gates
 from hqd.core.recovery import steps_from
-from hqd.core.review_checks import KIND, Awaited
-from hqd.core.review_state import is_ahead
-from hqd.core.review_words import Act, Asked, Dropped, Followed, LandedThere, Ordered, Passed, Stuck, Terms
+from hqd.core.reviews.checks import KIND, Awaited
+from hqd.core.reviews.state import is_ahead
+from hqd.core.reviews.words import Act, Asked, Dropped, Followed, LandedThere, Ordered, Passed, Stuck, Terms
 from hqd.core.secret_scan import scan
-from hqd.daemon import landings, words
+from hqd.daemon import landings
 from hqd.daemon.draft import Draft
-from hqd.daemon.words import Speaker
+from hqd.daemon.people import words
+from hqd.daemon.people.words import Speaker
 from hqd.errors import HqdError, Usage, joined, unstopped
 from hqd.model.board import Board, Task
 from hqd.model.duration import seconds

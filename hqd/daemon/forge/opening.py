@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from hqd.daemon.forge.brief import brief
 from hqd.daemon.forge.story import read_story
-from hqd.daemon.job import Job
-from hqd.daemon.workshop import Workshop
+from hqd.daemon.work.job import Job
+from hqd.daemon.work.workshop import Workshop
 from hqd.model.gate import GateResult
 from hqd.model.opening import Brief, Opening
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from hqd.core.reminders import due, remind
+from hqd.core.reviews.reminders import due, remind
 from hqd.daemon import news
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft

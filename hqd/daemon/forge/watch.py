@@ -13,9 +13,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from hqd.core.forge_holds import FORGE, hold
-from hqd.core.review_replies import Reply, replies
-from hqd.core.review_words import Act, Heard, Said, Terms, listen
+from hqd.core.reviews.holds import FORGE, hold
+from hqd.core.reviews.replies import Reply, replies
+from hqd.core.reviews.words import Act, Heard, Said, Terms, listen
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
 from hqd.daemon.forge import memory
@@ -25,7 +25,7 @@ from hqd.daemon.forge.heeding import heed, terms_of
 from hqd.daemon.forge.source import Source, Sources
 from hqd.daemon.forge.turns import Turns
 from hqd.daemon.live import Live
-from hqd.daemon.places import Places
+from hqd.daemon.repositories.places import Places
 from hqd.errors import Expected, HqdError
 from hqd.model.board import Board, Task
 from hqd.model.failure import Failure

@@ -1,0 +1,1 @@
+"""`hqd status`, `show`, `why`, `log`: what stands in git, read without a daemon."""

@@ -1,0 +1,1 @@
+"""`hqd report`, `replay`, `bisect`: history told in figures."""

@@ -1,0 +1,1 @@
+"""What `hqd check` knows to be wrong before anything runs."""

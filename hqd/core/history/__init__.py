@@ -1,0 +1,1 @@
+"""History as a test bed: labels, clusters, backtests, versions compared, honest shares."""

@@ -1,0 +1,1 @@
+"""The one expression language: its values, its sandbox, its evaluation."""

@@ -1,0 +1,1 @@
+"""What lessons are made of, whether they are true, what they were worth."""

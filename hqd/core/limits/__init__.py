@@ -1,0 +1,1 @@
+"""What bounds work: money, rates, pauses after failures, circuits."""

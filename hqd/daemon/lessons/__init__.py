@@ -1,0 +1,1 @@
+"""Lessons as the daemon writes, judges and proposes them."""

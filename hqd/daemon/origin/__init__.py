@@ -1,0 +1,1 @@
+"""An HQ with a remote: fetched, pushed, decided again."""

@@ -1,0 +1,1 @@
+"""Work on other repositories than the HQ."""

@@ -1,0 +1,1 @@
+"""One attempt, from its job to its report."""
