@@ -24,7 +24,6 @@ from hqd.codec import layout
 from hqd.errors import Expected, SetupFailed, joined
 
 _SLOTS = 4096
-_SETUP_SECONDS = 1800.0
 _NOT_WRITTEN = (layout.RUNS, *(layout.STATE_FOLDERS[state] for state in sorted(layout.DATED_STATES)))
 """Folders of an HQ that no agent needs and that only grow."""
 
@@ -122,17 +121,18 @@ class PooledCopies:
         return home.git.read(*asked).text
 
     def _set_up(self, repo: str | None, copy: WorkingCopy, stop: threading.Event | None) -> None:
-        argv = self._mirrors.setup(repo) if repo is not None and self._mirrors is not None else ()
+        argv, limit = self._mirrors.setup(repo) if repo is not None and self._mirrors is not None else ((), 0.0)
         if repo is None or not argv:
             return
         command = f"setup of {repo} failed: {' '.join(argv)}"
         try:
-            result = process.run(argv, env=passing(self._env), cwd=copy.path, timeout=_SETUP_SECONDS, stop=stop)
+            result = process.run(argv, env=passing(self._env), cwd=copy.path, timeout=limit, stop=stop)
         except Expected as fault:
             raise SetupFailed(repo, f"{command}: {fault.message}") from fault
         if not result.ok:
             said = result.stderr.decode("utf-8", "replace").strip()[-600:]
-            cause = f"not done after {_SETUP_SECONDS:g} s" if result.timed_out else f"exit code {result.exit}"
+            late = f"not done after {limit:g} s ([repos.{repo}] setup_timeout)"
+            cause = late if result.timed_out else f"exit code {result.exit}"
             raise SetupFailed(repo, joined(f"{command}: {'stopped' if result.stopped else cause}", said, ": "))
         copy.disregard()
 

@@ -24,6 +24,7 @@ from hqd.adapters.remote import RemoteOf
 from hqd.adapters.repository import GitRepository
 from hqd.codec import layout
 from hqd.errors import Expected, RemoteRefused
+from hqd.model.duration import seconds
 from hqd.model.names import branch as branch_name
 from hqd.model.problem import one_line
 from hqd.model.remote import Pushed, PushOutcome, RefUpdate
@@ -197,10 +198,10 @@ class Mirrors:
         plain = name if _PLAIN.fullmatch(name) else f"{layout.slug(name)}-{sha256(name.encode()).hexdigest()[:8]}"
         return self._folder / f"{plain}.git"
 
-    def setup(self, name: str) -> tuple[str, ...]:
-        """The command that makes a fresh copy ready for work; empty: none."""
+    def setup(self, name: str) -> tuple[tuple[str, ...], float]:
+        """The command that makes a fresh copy ready for work, empty: none; and the seconds that it may take."""
         settings = self._repos().get(name)
-        return settings.setup if settings is not None else ()
+        return (settings.setup, seconds(settings.setup_timeout)) if settings is not None else ((), 0.0)
 
     def close(self) -> None:
         with self._lock:

@@ -45,7 +45,7 @@ timeout = "15m"
 
 # [repos.site]                      # another repository to work on: `repo: site` in a task, or in a playbook
 # url = "git@example.org:acme/site.git"
-# setup = ["npm", "ci"]             # once per fresh copy
+# setup = ["npm", "ci"]             # once per fresh copy, within `setup_timeout` (30 minutes)
 # protected = [".github/**"]        # what no agent may change there
 
 # [forge]                           # reviews as pull requests; the HQ's remote `origin` is to be there (docs/forges.md)

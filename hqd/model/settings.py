@@ -105,6 +105,7 @@ class Repository(Value):
     branch: str = "main"
     token: str | None = None  # `secret:NAME`, for http(s); else what git itself has for that URL
     setup: tuple[str, ...] = ()
+    setup_timeout: Duration = "30m"  # of one run of `setup`
     protected: tuple[str, ...] = ()
     forge_repo: str | None = None  # owner/name on the forge, where the url does not tell
 

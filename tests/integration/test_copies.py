@@ -432,8 +432,10 @@ class TestTargetRepositories:
         git(root, "-c", "user.name=a", "-c", "user.email=a@b.c", "commit", "--quiet", "-m", "Page")
         return root
 
-    def pool(self, repository: GitRepository, tmp_path: Path, site: Path, *setup: str) -> PooledCopies:
-        repos = {"site": Repository(url=str(site), setup=setup)}
+    def pool(
+        self, repository: GitRepository, tmp_path: Path, site: Path, *setup: str, setup_timeout: str = "30m"
+    ) -> PooledCopies:
+        repos = {"site": Repository(url=str(site), setup=setup, setup_timeout=setup_timeout)}
         env = {**os.environ, "HQD_SECRET_X": "no"}
         return PooledCopies(repository, tmp_path / "cache", env, Mirrors(tmp_path / "repos", env, lambda: repos))
 
@@ -468,6 +470,16 @@ class TestTargetRepositories:
         pool = self.pool(repository, tmp_path, site, sys.executable, "-c", code)
 
         with pytest.raises(Expected, match=r"setup of site failed.*no registry"), pool.borrow(TASK, "site", "main"):
+            pytest.fail("borrowed")
+
+    def test_a_setup_ends_at_the_limit_that_its_repository_sets(
+        self, repository: GitRepository, tmp_path: Path, site: Path
+    ) -> None:
+        code = "import time; time.sleep(60)"
+        pool = self.pool(repository, tmp_path, site, sys.executable, "-c", code, setup_timeout="200ms")
+
+        said = r"not done after 0\.2 s \(\[repos\.site\] setup_timeout\)"
+        with pytest.raises(Expected, match=said), pool.borrow(TASK, "site", "main"):
             pytest.fail("borrowed")
 
     def test_an_unknown_repository_is_named(self, copies: PooledCopies) -> None:
