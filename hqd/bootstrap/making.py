@@ -38,7 +38,7 @@ def rules_loader(gates: Gates) -> Callable[[Reader, Pin], tuple[Rules | None, tu
         report = check_reader(reader, gates.check)
         if report.config.newer:
             first = next(problem for problem in report.problems if problem.stops)
-            raise Misconfigured(str(first), remedy="upgrade hqd")
+            raise Misconfigured(str(replace(first, remedy="")), remedy=first.remedy)
         if not report.rules_ok or report.config.settings is None:
             return None, report.problems
         return with_lessons(report, reader, pin), report.problems

@@ -94,6 +94,9 @@ def _typer_or_bug(fault: Exception, said: Sequence[str]) -> int:
             return EXIT_USAGE
         path = getattr(getattr(fault, "ctx", None), "command_path", "hqd")
         message, remedy = show().replace(": Value error, ", ": "), f"`{path} --help` tells how it is used"
+        if path == "hqd" and message.startswith("No such option: --json"):
+            message = "No such option: --json"
+            remedy = "it stands after the command: `hqd status --json`"
         print(f"hqd: {message}\n  {remedy}", file=sys.stderr)  # noqa: T201
         _tell_programs(said, message, remedy, EXIT_USAGE)
         return EXIT_USAGE

@@ -7,47 +7,62 @@ import secrets
 import sys
 import tomllib
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.codec import layout
 from hqd.codec.front_matter import write_front_matter
-from hqd.codec.task import read_task
+from hqd.codec.task import ReadTask, read_task
 from hqd.core.secret_scan import scan
 from hqd.errors import EXIT_OK, Expected, SecretFound, Usage
-from hqd.model.problem import Problem, one_line
+from hqd.model.problem import one_line
 from hqd.model.settings import Inbox
 
 MOST_COPIES = 1_000
 
 
-def add(
-    call: Call,
-    files: Sequence[Path],
-    *,
-    title: str | None,
-    text: str | None,
-    playbook: str | None,
-    tags: Sequence[str],
-) -> int:
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A task made of words instead of a file (`title`, `text`, `tags`), and where all tasks of the call go."""
+
+    title: str | None = None
+    text: str | None = None
+    playbook: str | None = None
+    tags: tuple[str, ...] = ()
+
+
+def add(call: Call, files: Sequence[Path], wish: Wish, *, as_json: bool = False) -> int:
     """Prints the path of each task. Everything is checked before the first file is laid down."""
     root = call.root()
-    folder = _folder(root, playbook)
+    folder = _folder(root, wish.playbook)
     drops = [(path.name, _read(call.cwd / path, root)) for path in files]
-    if title is not None:
-        drops.append((layout.slug(title) + ".md", written(title, _text(text), tags)))
-    elif tags:
+    if wish.title is not None:
+        drops.append((layout.slug(wish.title) + ".md", written(wish.title, _text(wish.text), wish.tags)))
+    elif wish.tags:
         raise Usage("--tag goes with --title", remedy="write tags into the front matter of the file")
     if not drops:
         raise Usage("nothing to add", remedy="name a file, or pass --title TEXT")
-    noticed = [problem for name, data in drops for problem in _check(name, data, root)]
-    for name, data in drops:
-        terminal.say(str(drop(folder, name, data)))
+    read = [_check(name, data, root) for name, data in drops]
+    noticed = [problem for each in read for problem in each.problems]
+    tasks = []
+    for (name, data), each in zip(drops, read, strict=True):
+        path = str(drop(folder, name, data))
+        tasks.append({"path": path, "playbook": wish.playbook or _named(each)})
+        if not as_json:
+            terminal.say(path)  # at once: a later one may fail
+    if as_json:
+        terminal.data({"tasks": tasks, "noticed": [problem.facts() for problem in noticed]})
+        return EXIT_OK
     for problem in noticed:
         terminal.remark(str(problem))
     return EXIT_OK
+
+
+def _named(read: ReadTask) -> str | None:
+    """The playbook that the file itself names; None leaves it to hqd."""
+    return read.document.header.playbook if read.document is not None else None
 
 
 def written(title: str, text: str, tags: Sequence[str]) -> bytes:
@@ -134,9 +149,9 @@ def _limit(root: Path) -> int:
     return limit if isinstance(limit, int) else Inbox().max_bytes
 
 
-def _check(name: str, data: bytes, root: Path) -> tuple[Problem, ...]:
-    """What hqd would refuse or leave alone is said now, not found in `status` later. Returns what it would only warn
-    of: a likely typo does not stop a task, and may be all that keeps it from the playbook that was meant."""
+def _check(name: str, data: bytes, root: Path) -> ReadTask:
+    """What hqd would refuse or leave alone is said now, not found in `status` later. Returns the task, with what is only
+    warned of: a likely typo does not stop a task, and may be all that keeps it from the playbook that was meant."""
     shown = one_line(name)
     if not name.lower().endswith(".md"):
         raise Usage(f"{shown} does not end in .md", remedy="a task is a markdown file")
@@ -158,8 +173,8 @@ def _check(name: str, data: bytes, root: Path) -> tuple[Problem, ...]:
             f"{shown}:{found[0].line}: a secret ({found[0].kind}) stands in it",
             remedy="take it out; agents get secrets by `secret:NAME` in hqd.toml",
         )
-    problems = read_task(data, name, _limit(root)).problems
-    for problem in problems:
+    read = read_task(data, name, _limit(root))
+    for problem in read.problems:
         if problem.stops:
             raise Usage(str(replace(problem, remedy="")), remedy=problem.remedy or "mend it, then add it again")
-    return problems
+    return read

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
 
 from hqd.adapters.git import DURABLE, GitFailed
 from hqd.adapters.history import GitHistory
@@ -23,7 +26,33 @@ PATIENCE = 10.0
 _IN_THE_WAY = ("index.lock", "cannot lock ref", "Unable to create", "File exists")
 
 
-def apply(call: Call, *, message: str | None, dry_run: bool) -> int:
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """How it ended, and the last line that says so. `commit` None: nothing was committed."""
+
+    files: tuple[Edit, ...]
+    problems: tuple[Problem, ...]
+    message: str
+    commit: str | None = None
+    code: int = EXIT_OK
+
+    def facts(self) -> dict[str, Any]:
+        """For --json."""
+        return {
+            "files": [{"path": edit.path, "kind": edit.kind} for edit in self.files],
+            "commit": self.commit,
+            "problems": [problem.facts() for problem in self.problems],
+            "message": self.message,
+        }
+
+    def lines(self) -> Iterator[str]:
+        yield from map(str, self.problems)
+        if self.code == EXIT_OK:
+            yield from (f"{edit.kind:<9} {edit.path}" for edit in self.files)
+        yield self.message
+
+
+def apply(call: Call, *, message: str | None, dry_run: bool, as_json: bool = False) -> int:
     """Puts edits in force; exit 1 where they are faulty, and then nothing is committed."""
     with call.repository() as repo:
         busy = repo.occupied()
@@ -31,23 +60,20 @@ def apply(call: Call, *, message: str | None, dry_run: bool) -> int:
             raise busy
         changed = edits(repo, GitHistory(repo).tree(repo.tip()))
         report = check_reader(FolderReader(repo.root), gate_registry(call.env, None, None).check)
-        _print(report.problems)
+        done = Applied(changed, report.problems, "nothing to apply: what is on main is in force")
         if not report.ok:
-            terminal.say("not applied: mend the errors first; what is on main stays in force")
-            return EXIT_FAILURE
-        if not changed:
-            terminal.say("nothing to apply: what is on main is in force")
-            return EXIT_OK
-        _refuse_secrets(repo, changed)
-        for edit in changed:
-            terminal.say(f"{edit.kind:<9} {edit.path}")
-        if dry_run:
-            terminal.say("would be applied; nothing was committed (--dry-run)")
-            return EXIT_OK
-        commit = commit_edits(repo, changed, message or subject(changed), call)
-        terminal.say(f"in force as of {commit[:12]}")
-        look(repo, call.env)
-    return EXIT_OK
+            wrong = "not applied: mend the errors first; what is on main stays in force"
+            done = replace(done, message=wrong, code=EXIT_FAILURE)
+        elif changed:
+            _refuse_secrets(repo, changed)
+            done = replace(done, message="would be applied; nothing was committed (--dry-run)")
+            if not dry_run:
+                commit = commit_edits(repo, changed, message or subject(changed), call)
+                done = replace(done, message=f"in force as of {commit[:12]}", commit=commit)
+        terminal.answer(done.facts(), [*done.lines()], as_json=as_json)
+        if done.commit is not None:
+            look(repo, call.env)
+    return done.code
 
 
 def subject(changed: tuple[Edit, ...]) -> str:
@@ -92,8 +118,3 @@ def _refuse_secrets(repo: GitRepository, changed: tuple[Edit, ...]) -> None:
                 f"{edit.path}:{found[0].line}: a secret ({found[0].kind}) stands in it",
                 remedy='write "secret:NAME" and keep the value outside of git',
             )
-
-
-def _print(problems: tuple[Problem, ...]) -> None:
-    for problem in problems:
-        terminal.say(str(problem))

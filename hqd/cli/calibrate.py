@@ -94,6 +94,8 @@ def _read(place: Path) -> bytes:
     try:
         data = place.read_bytes()
         data.decode("utf-8")
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as fault:
+        raise Usage(f"{place}: {'is a folder' if place.is_dir() else 'no such file'}") from fault
     except OSError as fault:
         raise Expected(f"{place} cannot be read: {fault.strerror or fault}") from fault
     except UnicodeDecodeError as fault:

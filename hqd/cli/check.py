@@ -11,7 +11,7 @@ from pathlib import Path
 from hqd.bootstrap import gate_registry
 from hqd.check import CheckGate, Report, check_file, check_reader, in_order
 from hqd.cli import terminal
-from hqd.cli.board.faults import facts, inbox_faults
+from hqd.cli.board.faults import inbox_faults
 from hqd.cli.call import Call, is_hq
 from hqd.cli.edits import FolderReader, left_alone
 from hqd.codec import layout
@@ -133,7 +133,7 @@ def check(call: Call, paths: Sequence[Path], *, as_json: bool, schema_folder: Pa
     problems = in_order(set(found))
     red = any(problem.stops for problem in problems)
     if as_json:
-        terminal.data({"ok": not red, "files": len(checking.looked), "problems": [facts(each) for each in problems]})
+        terminal.data({"ok": not red, "files": len(checking.looked), "problems": [each.facts() for each in problems]})
     else:
         for problem in problems:
             terminal.say(str(problem))

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from hqd.cli import terminal
 from hqd.daemon.batch import Written
 from hqd.model.names import slug_of
 from hqd.model.problem import one_line
@@ -135,5 +136,5 @@ def _pretty(written: Written) -> Text:
 
 def for_terminal(*, service: bool) -> Lines | Screen:
     """A screen where a person looks on, lines otherwise; the journal stamps its own time."""
-    console = Console()
-    return Screen(console) if console.is_terminal and not service else Lines(stamps=not service)
+    console = terminal.console()
+    return Screen(console) if terminal.redraws(sys.stdout) and not service else Lines(stamps=not service)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from hqd.cli.terminal import say, title
+from hqd.cli.terminal import data, say, title
 from hqd.codec import layout
 from hqd.codec.starter import Kind
 from hqd.errors import EXIT_OK, Usage
@@ -30,19 +30,24 @@ class Found:
     there: bool
 
 
-def init(path: Path, env: Mapping[str, str], *, agent: str | None = None, minimal: bool = False) -> int:
-    """Makes an HQ at `path`; the exit code. `agent` None: asked on a terminal, `none` elsewhere.
+def init(
+    path: Path, env: Mapping[str, str], *, agent: str | None = None, minimal: bool = False, as_json: bool = False
+) -> int:
+    """Makes an HQ at `path`; the exit code. `agent` None: asked on a terminal, `none` elsewhere and for programs.
 
     Raises Usage, InTheWay, Expected; then nothing was changed.
     """
     if agent is not None and agent not in KINDS:
         raise Usage(f"--agent {agent}: no such kind", remedy=f"one of: {', '.join(KINDS)}")
     root = path.expanduser().absolute()
-    asked = agent is None and sys.stdin.isatty() and sys.stdout.isatty()
+    asked = agent is None and not as_json and sys.stdin.isatty() and sys.stdout.isatty()
     given: Kind = next((known for known in KINDS if known == agent), "none")
     kind = ask(env) if asked else given
     laid = lay_down(root, starter_files(kind, minimal=minimal), env, MESSAGE)
-    _tell(laid, kind, env)
+    if as_json:
+        data(_facts(laid, kind, env))
+    else:
+        _tell(laid, kind, env)
     return EXIT_OK
 
 
@@ -84,27 +89,48 @@ def program(env: Mapping[str, str]) -> str:
     return shlex.quote(str(own)) if own.name == "hqd" else f"{shlex.quote(sys.executable)} -m hqd"
 
 
+def _playbooks(laid: Laid) -> list[str]:
+    folder = f"{layout.PLAYBOOKS}/"
+    return sorted(path[len(folder) : -5] for path in laid.paths if path.startswith(folder) and path.endswith(".toml"))
+
+
+def _facts(laid: Laid, kind: Kind, env: Mapping[str, str]) -> dict[str, object]:
+    """For --json."""
+    return {
+        "path": str(laid.root),
+        "commit": laid.commit,
+        "branch": laid.branch,
+        "files": list(laid.paths),
+        "playbooks": _playbooks(laid),
+        "agent": kind,
+        "notes": list(laid.notes),
+        "next": [command for command, _why in _next(laid, kind, env)],
+    }
+
+
 def _tell(laid: Laid, kind: Kind, env: Mapping[str, str]) -> None:
     title(f"{laid.root} is an HQ")
     say(f"  commit     {laid.commit[:12]} on {laid.branch}, {len(laid.paths)} files")
     say(f"  agents     {next(offer for offer in found_on(env) if offer.kind == kind).said}")
-    folder = f"{layout.PLAYBOOKS}/"
-    names = sorted(path[len(folder) : -5] for path in laid.paths if path.startswith(folder) and path.endswith(".toml"))
-    say(f"  playbooks  {', '.join(names)}")
+    say(f"  playbooks  {', '.join(_playbooks(laid))}")
     for note in laid.notes:
         for place, line in enumerate(note.split("\n")):
             say(f"  {'' if place else 'note':<9}  {line}")
     say()
     say("next:")
+    for command, why in _next(laid, kind, env):
+        say(f"  {command}" + (f"   # {why}" if why else ""))
+
+
+def _next(laid: Laid, kind: Kind, env: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    """Commands that lead on from here, each with why."""
     hqd = program(env)
-    steps = (
+    return (
         (f"cd {shlex.quote(str(laid.root))}", ""),
         _before(kind, hqd, env),
         (f"{hqd} add --title 'Five names for a bakery in a harbour town'", ""),
         (f"{hqd} run", "the daemon, in the foreground; Ctrl-C ends it"),
     )
-    for command, why in steps:
-        say(f"  {command}" + (f"   # {why}" if why else ""))
 
 
 def _before(kind: Kind, hqd: str, env: Mapping[str, str]) -> tuple[str, str]:

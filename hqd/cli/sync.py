@@ -6,6 +6,6 @@ from hqd.cli.call import Call
 from hqd.cli.words import word
 
 
-def sync(call: Call) -> int:
+def sync(call: Call, *, as_json: bool = False) -> int:
     """Prints what was found; 75 where origin or a forge cannot be had now."""
-    return word(call, "sync", None, {})
+    return word(call, "sync", None, {}, as_json=as_json)

@@ -7,9 +7,9 @@ import sys
 import textwrap
 from collections.abc import Iterable
 
-from rich.console import Console
 from rich.text import Text
 
+from hqd.cli.terminal import console
 from hqd.model.problem import one_line
 
 INDENT = "   "
@@ -20,7 +20,7 @@ class Teller:
     """Knows nothing of what it tells. Nothing that agents or files say can steer the terminal."""
 
     def __init__(self) -> None:
-        self._console = Console(highlight=False, soft_wrap=True)
+        self._console = console(soft_wrap=True)
         self.on_terminal = self._console.is_terminal
         self.asks = self.on_terminal and sys.stdin.isatty()
 

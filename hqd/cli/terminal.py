@@ -6,15 +6,19 @@ Law: nothing that people, agents or files say can steer the terminal; every cell
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hqd.model.problem import one_line
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 SCHEMA_VERSION = 1
 Row = Sequence[str]
@@ -51,6 +55,35 @@ def data(value: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(body, indent=2, ensure_ascii=False, default=_plain) + "\n")
 
 
+_DUMB = ("dumb", "unknown")
+
+
+def plain() -> bool:
+    """Whether the person wants no styles (https://no-color.org), or the terminal cannot show them."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") in _DUMB
+
+
+def redraws(stream: TextIO) -> bool:
+    """Whether what was written there can be written over."""
+    return stream.isatty() and os.environ.get("TERM") not in _DUMB
+
+
+def console(**more: Any) -> Console:
+    """rich's console, which by itself keeps bold and dim under NO_COLOR."""
+    from rich.console import Console
+
+    return Console(highlight=False, **(more | ({"color_system": None} if plain() else {})))
+
+
+def answer(facts: Mapping[str, Any], lines: Sequence[str], *, as_json: bool) -> None:
+    """What a command has done: lines for people, or the same as one JSON object."""
+    if as_json:
+        data(facts)
+        return
+    for line in lines:
+        say(line)
+
+
 def rows(heads: Row, body: Sequence[Row], indent: int = 0) -> None:
     """A table whose last column takes what is left: wrapped on a terminal, in full otherwise."""
     clean = [[one_line(cell) for cell in row] for row in body]
@@ -75,7 +108,6 @@ def aligned(heads: Row, body: Sequence[Row], indent: int = 0) -> str:
 
 
 def _rich(heads: Row, body: Sequence[Row], indent: int) -> None:
-    from rich.console import Console
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
@@ -87,12 +119,12 @@ def _rich(heads: Row, body: Sequence[Row], indent: int) -> None:
         table.add_column(heads[place] if heads else "", no_wrap=not last, overflow="fold" if last else "ellipsis")
     for row in body:
         table.add_row(*(Text(cell) for cell in row))
-    Console(highlight=False).print(Padding(table, (0, 0, 0, indent)))
+    console().print(Padding(table, (0, 0, 0, indent)))
 
 
 def title(text: str) -> None:
     """A heading: bold on a terminal."""
-    if sys.stdout.isatty():
+    if sys.stdout.isatty() and not plain():
         sys.stdout.write(f"\x1b[1m{one_line(text)}\x1b[0m\n")
     else:
         say(text)
@@ -111,7 +143,7 @@ def cut(text: str, limit: int) -> str:
 @contextmanager
 def spinner(text: str) -> Iterator[Callable[[str], None]]:
     """Shows on a terminal what is waited for; nothing elsewhere. What is yielded takes other words for it."""
-    if not sys.stderr.isatty():
+    if not redraws(sys.stderr):
         yield lambda words: None
         return
     done, shown = threading.Event(), [text]

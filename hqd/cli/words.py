@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import secrets
-import sys
 import time
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,8 +16,7 @@ from hqd.cli import terminal
 from hqd.cli.call import Call
 from hqd.daemon.people import spool
 from hqd.daemon.people.spool import Reply, Request
-from hqd.errors import EXIT_OK, AlreadyRunning, HqdError, Temporary
-from hqd.model.problem import one_line
+from hqd.errors import EXIT_OK, AlreadyRunning, Expected, HqdError, Temporary, Usage
 from hqd.model.record import Person
 
 PATIENCE = 60.0
@@ -30,9 +28,20 @@ MOST_TURNS = 3
 _IDENTITY = re.compile(r"(?P<name>.*?) <(?P<email>[^<>]*)> \d+ [-+]\d{4}")
 
 
-def word(call: Call, name: str, task: str | None, fields: Mapping[str, Any], *, wait: bool = True) -> int:
-    """Says a word and prints the answer; the exit code. Raises Temporary where a daemon does not answer in time."""
+class Refused(Expected):
+    """hqd's answer is no: why, what helps, and the exit code are the reply's."""
+
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(reply.message, remedy=reply.remedy)
+        self.exit_code = reply.code
+
+
+def word(
+    call: Call, name: str, task: str | None, fields: Mapping[str, Any], *, wait: bool = True, as_json: bool = False
+) -> int:
+    """Says a word and prints the answer. Raises Refused; Temporary where a daemon does not answer in time."""
     with call.repository() as repo:
+        meant = _open_task(repo, task) if as_json and task is not None else None
         request = Request(
             id=f"{time.time_ns():x}-{secrets.token_hex(4)}",
             word=name,
@@ -43,7 +52,8 @@ def word(call: Call, name: str, task: str | None, fields: Mapping[str, Any], *, 
         sweep(repo.private)
         place = spool.send(repo.private, request)
         if not wait and daemon_alive(repo.private) is not None:
-            terminal.say(f"said: {name}" + (f" {task}" if task else ""))
+            message = f"said: {name}" + (f" {task}" if task else "")
+            terminal.answer(_facts(repo, name, meant, message, "left") if as_json else {}, [message], as_json=as_json)
             return EXIT_OK
         try:
             with terminal.spinner("waiting for hqd"):
@@ -52,17 +62,40 @@ def word(call: Call, name: str, task: str | None, fields: Mapping[str, Any], *, 
             if spool.withdraw(repo.private, request.id):
                 place.unlink(missing_ok=True)
             raise
-    return _told(reply)
+        if not reply.ok:
+            raise Refused(reply)
+        facts = _facts(repo, name, meant, reply.message, "done") if as_json else {}
+        terminal.answer(facts, [reply.message], as_json=as_json)
+    return EXIT_OK
 
 
-def _told(reply: Reply) -> int:
-    if reply.ok:
-        terminal.say(reply.message)
-        return EXIT_OK
-    sys.stderr.write(f"hqd: {one_line(reply.message)}\n")
-    if reply.remedy:
-        sys.stderr.write(f"  {one_line(reply.remedy)}\n")
-    return reply.code
+def _open_task(repo: GitRepository, name: str) -> str | None:
+    """The id of the task that hqd will take this name for; None where it will refuse it."""
+    from hqd.cli.board.reading import View
+    from hqd.daemon.people.desk import find
+
+    try:
+        return find(View(repo).tasks, name).id
+    except Usage:
+        return None
+
+
+def _facts(repo: GitRepository, name: str, task: str | None, message: str, outcome: str) -> dict[str, Any]:
+    """An answer for --json. `outcome`: done, or left for the daemon; `state`, `landed`: the task's on main by now."""
+    from hqd.cli.board.finding import told
+    from hqd.cli.board.origin import origin_facts
+    from hqd.cli.board.reading import View
+
+    last = told(View(repo).tree, task).last if task is not None else None
+    found = {
+        "task": task,
+        "word": "retry" if name == "retry-many" else name,
+        "outcome": outcome,
+        "message": message,
+        "state": last.to.value if last is not None else None,
+        "landed": last.cursor.landed if last is not None else None,
+    }
+    return {**found, "origin": origin_facts(repo)} if name == "sync" else found
 
 
 def _reply(repo: GitRepository, place: Path, request: Request, call: Call) -> Reply:

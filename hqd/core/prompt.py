@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
-from hqd.core.context.choose import DoesNotFit, choose
+from hqd.core.context.choose import DoesNotFit, Unusable, choose
 from hqd.core.context.source import Candidate, Load
 from hqd.core.context.source import Document as Document
 from hqd.core.context.tokens import ESTIMATE, Counter, Whole
@@ -122,7 +122,8 @@ def compose(
     stable = "".join(_of(document) for document in sent if document.stable)
     source = parts.template if parts.template is not None else DEFAULT_TEMPLATE
     called_for = "".join(_of(document) for document in sent if not document.stable and not document.heading)
-    sections = [called_for + compile_text(source).render(dict(parts.facts)).strip() + "\n"]
+    rendered = compile_text(source).render(dict(parts.facts)).strip()
+    sections = [called_for + rendered + "\n"]
     task = parts.facts["task"]
     if "task.text" not in source:
         sections.append(_section(f"Task: {task['title']}", task["text"]))
@@ -136,7 +137,7 @@ def compose(
         sections.append(_section("Diagnosis", parts.diagnosis))
     prompt = "\n".join(sections)
     tokens = whole(stable, prompt) if whole is not None else count(stable + prompt)
-    return Prompt(stable, prompt, _manifest(parts, stable, prompt, tokens, count, counter, budget))
+    return Prompt(stable, prompt, _manifest(parts, stable, prompt, rendered, tokens, count, counter, budget))
 
 
 def _of(document: Document) -> str:
@@ -169,8 +170,19 @@ def _section(title: str, text: str) -> str:
 
 
 def _manifest(
-    parts: Parts, stable: str, prompt: str, tokens: int, count: Counter, counter: str, budget: Budget | None
+    parts: Parts,
+    stable: str,
+    prompt: str,
+    rendered: str,
+    tokens: int,
+    count: Counter,
+    counter: str,
+    budget: Budget | None,
 ) -> dict[str, Any]:
+    """`tokens` is the whole, which counts towards the budget; `other_tokens` what the sources do not add up to: the
+    task, what was wrong last time, the form of the answer. Parts counted one by one may be a few more than the whole:
+    it is then below zero.
+    """
     sources = [_row(document, count) for document in (*parts.documents, *parts.outputs)]
     if parts.template_path is not None:
         template = Document(
@@ -179,13 +191,14 @@ def _manifest(
             "prompt",
             "",
             why="the step's prompt",
-            tokens=count(parts.template or ""),
+            tokens=count(rendered) if rendered else 0,
         )
         sources.insert(0, _row(template, count))
     return {
         "v": MANIFEST_VERSION,
         "sources": sources,
         "tokens": tokens,
+        "other_tokens": tokens - sum(row["tokens"] or 0 for row in sources if row["status"] != "dropped"),
         "budget": budget.tokens if budget is not None else None,
         "window": budget.window if budget is not None else None,
         "reserved": budget.reserved if budget is not None else None,
@@ -202,33 +215,38 @@ def _manifest(
     }
 
 
-def unsent(parts: Parts, candidates: Sequence[Candidate], budget: Budget, why: str) -> dict[str, Any]:
-    """The manifest of an attempt that was sent nothing, as something required is missing or does not fit."""
+def unsent(parts: Parts, candidates: Sequence[Candidate], budget: Budget, fault: Unusable) -> dict[str, Any]:
+    """The manifest of an attempt that was sent nothing, as something required is missing or does not fit: that first."""
     nothing = "nothing was sent"
     rows = [
         {
             "source": each.source,
             "blob": each.blob,
             "rule": each.rule,
-            "tokens": None,
+            "tokens": fault.tokens if failing else None,
             "status": "dropped",
-            "why": each.problem or nothing,
+            "why": fault.why if failing else each.problem or nothing,
         }
-        for each in sorted(candidates, key=lambda one: (not one.required, one.source, one.rule))
+        for failing, each in sorted(
+            ((one.required and one.source == fault.source, one) for one in candidates),
+            key=lambda pair: (not pair[0], not pair[1].required, pair[1].source, pair[1].rule),
+        )
     ]
     if len(rows) > UNSENT:
-        rows[UNSENT:] = [{**rows[-1], "source": f"({len(rows) - UNSENT} more)", "blob": "", "why": nothing}]
+        more = f"({len(rows) - UNSENT} more)"
+        rows[UNSENT:] = [{**rows[-1], "source": more, "blob": "", "tokens": None, "why": nothing}]
     return {
         "v": MANIFEST_VERSION,
         "sources": rows,
         "tokens": 0,
+        "other_tokens": 0,
         "budget": budget.tokens,
         "window": budget.window,
         "reserved": budget.reserved,
         "margin": budget.margin,
         "counter": ESTIMATE,
         "stable_tokens": 0,
-        "unsent": why,
+        "unsent": fault.message,
         "made": dict(parts.made),
     }
 

@@ -167,17 +167,7 @@ class Life:
         live = self._loop.live
         state = "paused" if live.paused else "waiting" if live.busy else "stopping" if live.stopping else "running"
         names = ("task", "step", "attempt", "doing")
-        problems = [
-            {
-                "path": p.path,
-                "line": p.line,
-                "key": p.key,
-                "message": p.message,
-                "remedy": p.remedy,
-                "level": p.level.value,
-            }
-            for p in self._loop.all_problems()
-        ]
+        problems = [problem.facts() for problem in self._loop.all_problems()]
         return {
             "pid": self._loop.pid,
             "since": self._since,

@@ -50,6 +50,17 @@ class Problem:
     def stops(self) -> bool:
         return self.level is ProblemLevel.ERROR
 
+    def facts(self) -> dict[str, object]:
+        """For --json."""
+        return {
+            "path": self.path,
+            "line": self.line,
+            "key": self.key,
+            "message": self.message,
+            "remedy": self.remedy,
+            "level": self.level.value,
+        }
+
     def at(self, line: int) -> Problem:
         return replace(self, line=line)
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from hqd.cli.demo.tour import demo
-from hqd.cli.demo.tour import stage as demo_stage
+from hqd.cli.demo import stage as demo_stage
 from tests.conftest import Git
 
 ARGV = (sys.executable, "-m", "hqd", "demo")

@@ -11,7 +11,7 @@ import pytest
 from hqd.check import check_reader
 from hqd.cli.call import Call
 from hqd.cli.context.preview import Wish, asked
-from hqd.cli.context.preview import what_if as context_what_if
+from hqd.cli.context import what_if as context_what_if
 from hqd.cli.edits import FolderReader
 from hqd.core.context.experiment import Arm, arm
 from hqd.errors import Usage

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hqd.daemon.loop import Loop
-from hqd.daemon.origin.follow import line as origin_line
+from hqd.daemon.origin import line as origin_line
 from hqd.model.task import State
 from tests.daemon.headquarters import only, settle
 from tests.daemon.origins import FAST, Scene, scene

@@ -177,7 +177,7 @@ def _progress() -> Iterator[Progress]:
     shown = [0]
 
     def say(text: str) -> None:
-        if sys.stderr.isatty():
+        if terminal.redraws(sys.stderr):
             line = terminal.cut(text, 78)
             sys.stderr.write(f"\r\x1b[K{line}")
             sys.stderr.flush()

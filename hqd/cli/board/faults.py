@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from hqd.cli.board.reading import View
     from hqd.codec.config import Reader
 
-CHECKED = "checked.json"
+CHECKED, SETTLED = "checked.json", "checked-decisions.json"
 
 
 def faults(view: View, env: dict[str, str]) -> tuple[Problem, ...]:
@@ -67,29 +67,40 @@ def _committed(view: View, env: dict[str, str]) -> list[Problem]:
     """What main's own configuration has wrong. A clean one is remembered: checking it anew costs half a second."""
     if view.pin is None:
         return [Problem(layout.SETTINGS, 0, "", "main has no hqd.toml", "commit one, or run `hqd init`")]
-    key = f"{__version__} {view.pin.settings} {view.pin.playbooks} {_lessons(view)}"
-    kept = view.repo.private / CHECKED
-    known = _remembered(kept, key)
+    key = f"{view.pin.settings} {view.pin.playbooks} {_id(view, layout.LESSONS)}"
+    return _kept(view, CHECKED, key, lambda: check(view.tree, env))
+
+
+def _settled(view: View, env: dict[str, str]) -> list[Problem]:
+    """What is wrong with decisions, as main has them."""
+    settled = view.live.settled
+    if all(each.decision.check is None for each in settled.active):
+        return list(settled.problems)
+
+    def found() -> list[Problem]:
+        from hqd.bootstrap import gate_registry  # not before: it brings all kinds of gates with it
+
+        settings = view.current.settings if view.current is not None else None
+        return list(problems_of(settled, gate_registry(env, settings, {}).check))
+
+    rules = view.current.pin.settings if view.current is not None else "-"
+    return _kept(view, SETTLED, f"{rules} {_id(view, layout.DECISIONS)}", found)
+
+
+def _kept(view: View, name: str, key: str, find: Callable[[], list[Problem]]) -> list[Problem]:
+    """What was found when all that `key` stands for was checked last. A faulty state is looked at anew: its cause may
+    be outside of git."""
+    place, key = view.repo.private / name, f"{__version__} {key}"
+    known = _remembered(place, key)
     if known is None:
-        known = check(view.tree, env)
+        known = find()
         if not any(problem.stops for problem in known):
-            _remember(kept, key, known)
+            _remember(place, key, known)
     return known
 
 
-def _settled(view: View, env: dict[str, str]) -> tuple[Problem, ...]:
-    """What is wrong with decisions, as main has them."""
-    settled = view.live.settled
-    if not settled.problems and all(each.decision.check is None for each in settled.active):
-        return ()
-    from hqd.bootstrap import gate_registry  # not before: it brings all kinds of gates with it
-
-    settings = view.current.settings if view.current is not None else None
-    return problems_of(settled, gate_registry(env, settings, {}).check)
-
-
-def _lessons(view: View) -> str:
-    entry = view.tree.entry(layout.LESSONS)
+def _id(view: View, folder: str) -> str:
+    entry = view.tree.entry(folder)
     return entry.id if entry is not None else "-"
 
 
@@ -169,20 +180,8 @@ def _remembered(path: Path, key: str) -> list[Problem] | None:
 
 
 def _remember(path: Path, key: str, problems: list[Problem]) -> None:
-    rows = [facts(problem) for problem in problems]
+    rows = [problem.facts() for problem in problems]
     draft = path.with_name(f"{path.name}.{id(rows):x}")
     with suppress(OSError):  # a cache that cannot be written is only slower
         draft.write_text(json.dumps({"key": key, "problems": rows}), "utf-8")
         draft.replace(path)
-
-
-def facts(problem: Problem) -> dict[str, object]:
-    """For --json."""
-    return {
-        "path": problem.path,
-        "line": problem.line,
-        "key": problem.key,
-        "message": problem.message,
-        "remedy": problem.remedy,
-        "level": problem.level.value,
-    }

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from hqd.cli import terminal
-from hqd.cli.board.faults import facts, faults, waiting_files
+from hqd.cli.board.faults import faults, waiting_files
 from hqd.cli.board.finding import told
 from hqd.cli.board.origin import origin_facts, origin_line
 from hqd.cli.board.pull_requests import waiting
@@ -126,7 +126,7 @@ def _facts(
     return {
         "tasks": rows,
         "holds": [_hold(hold, board) for hold in board.holds.values()],
-        "problems": [facts(problem) for problem in found],
+        "problems": [problem.facts() for problem in found],
         "daemon": {**seen.daemon.facts(), "origin": None if seen.past else origin_facts(seen.repo)},
         "inbox": inbox,
         "restored": dict(board.restored),

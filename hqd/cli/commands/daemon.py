@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from hqd.cli.commands import call_of, finish
+from hqd.cli.commands import Json, call_of, finish
 
 
 class AgentKind(StrEnum):
@@ -25,6 +25,7 @@ def init(
     path: Annotated[Path, typer.Argument(metavar="PATH", help="The folder to make; may exist if it is empty.")],
     minimal: Annotated[bool, typer.Option("--minimal", help="Without the sample playbooks.")] = False,
     agent: Annotated[AgentKind | None, typer.Option("--agent", help="Who works; asked for on a terminal.")] = None,
+    as_json: Json = False,
 ) -> None:
     """Make an HQ.
 
@@ -35,7 +36,8 @@ def init(
     from hqd.cli.init import init
 
     call = call_of(context)
-    finish(init(call.cwd / path, call.env, minimal=minimal, agent=agent.value if agent is not None else None))
+    kind = agent.value if agent is not None else None
+    finish(init(call.cwd / path, call.env, minimal=minimal, agent=kind, as_json=as_json))
 
 
 def demo(

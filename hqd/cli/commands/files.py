@@ -33,6 +33,7 @@ def apply(
     context: typer.Context,
     message: Annotated[str | None, typer.Option("-m", "--message", metavar="TEXT", help="The commit's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check and list only.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Put your edits in force: check them, then commit them.
 
@@ -42,7 +43,7 @@ def apply(
     """
     from hqd.cli.apply import apply
 
-    finish(apply(call_of(context), message=message, dry_run=dry_run))
+    finish(apply(call_of(context), message=message, dry_run=dry_run, as_json=as_json))
 
 
 def register(app: typer.Typer) -> None:

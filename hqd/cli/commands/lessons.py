@@ -108,14 +108,14 @@ def propose(
 
 
 @group.command()
-def accept(context: typer.Context, name: Id) -> None:
+def accept(context: typer.Context, name: Id, as_json: Json = False) -> None:
     """Merge a proposal, in your name.
 
     Example: hqd lessons accept L-4f2a
     """
     from hqd.cli.lessons.propose import accept
 
-    finish(accept(call_of(context), name))
+    finish(accept(call_of(context), name, as_json=as_json))
 
 
 @group.command()
@@ -123,6 +123,7 @@ def decline(
     context: typer.Context,
     name: Id,
     message: Annotated[str, typer.Option("-m", "--message", metavar="TEXT", help="Why.")] = "",
+    as_json: Json = False,
 ) -> None:
     """Turn a lesson down; it is kept as retired, with the reason.
 
@@ -130,7 +131,7 @@ def decline(
     """
     from hqd.cli.lessons.propose import decline
 
-    finish(decline(call_of(context), name, message))
+    finish(decline(call_of(context), name, message, as_json=as_json))
 
 
 @group.command()

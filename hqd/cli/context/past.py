@@ -11,7 +11,7 @@ from hqd.cli import terminal
 from hqd.cli.board.finding import Told, find
 from hqd.cli.board.reading import View, view
 from hqd.cli.call import Call
-from hqd.cli.context.preview import show
+from hqd.cli.context import preview
 from hqd.daemon.context.rebuild import CannotRebuild, rebuild
 from hqd.errors import EXIT_OK, Usage
 from hqd.model.record import Record
@@ -36,7 +36,7 @@ def past(call: Call, name: str, step: str, attempt: int, *, as_json: bool, text:
     if as_json:
         terminal.data(told)
         return EXIT_OK
-    show(told)
+    preview.show(told)
     missing = told["missing"]
     again = (
         "can be made again from git, byte for byte (--text)" if missing is None else f"cannot be made again: {missing}"
@@ -48,9 +48,11 @@ def past(call: Call, name: str, step: str, attempt: int, *, as_json: bool, text:
 def facts(story: Told, record: Record) -> dict[str, Any]:
     """The manifest as --json has it. What an older hqd did not write is null."""
     manifest = json.loads(story.tree.read(str(record.manifest)) or b"{}")
-    keys = ("sources", "tokens", "budget", "window", "reserved", "margin", "counter", "stable_tokens")
-    found = {key: manifest.get(key) for key in keys}
-    return found | {"agent": record.agent, "attempt": record.attempt, "prompt_sha256": manifest.get("prompt_sha256")}
+    return preview.facts(manifest) | {
+        "agent": record.agent,
+        "attempt": record.attempt,
+        "prompt_sha256": manifest.get("prompt_sha256"),
+    }
 
 
 def _again(call: Call, seen: View, record: Record) -> bytes:

@@ -2,21 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
 from hqd.bootstrap import context_means, counting_agents, mirrored
-from hqd.cli import terminal
+from hqd.cli import tell, terminal
 from hqd.cli.board.finding import Told, find
 from hqd.cli.board.reading import View, now, view
 from hqd.cli.call import Call
 from hqd.core.prompt import Prompt
 from hqd.daemon.context.preview import preview
 from hqd.daemon.rulebook import pin_of
+from hqd.daemon.work.gather import MissingContext
 from hqd.errors import EXIT_OK, Misconfigured, Usage
 from hqd.model.board import Rules, Task
+
+
+_KEYS = (
+    "sources", "tokens", "other_tokens", "budget", "window", "reserved", "margin", "counter", "stable_tokens", "unsent",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +73,16 @@ def context(
     """Prints the manifest, with `text` the very bytes, with `diff` what the rules of another commit would change."""
     with view(call) as seen:
         task = _task(seen, find(seen, name))
-        made = _prompt(call, seen, task, step, without)
+        try:
+            made = _prompt(call, seen, task, step, without)
+        except MissingContext as fault:
+            if text or fault.manifest is None:
+                raise
+            return _cannot(fault, {"task": task.id, "step": step, **facts(fault.manifest)}, as_json=as_json)
         if text:
             terminal.raw(made.text.encode("utf-8", "surrogatepass"))
             return EXIT_OK
-        told = {"task": task.id, "step": step, **facts(made)}
+        told = {"task": task.id, "step": step, **facts(made.manifest)}
         if diff is not None:
             told["diff"] = _diff(call, seen, task, step, diff, made, without)
     if as_json:
@@ -81,11 +92,22 @@ def context(
     return EXIT_OK
 
 
-def facts(made: Prompt) -> dict[str, Any]:
-    """A prompt's manifest as --json has it."""
-    manifest = made.manifest
-    keys = ("sources", "tokens", "budget", "window", "reserved", "margin", "counter", "stable_tokens")
-    return {key: manifest[key] for key in keys} | {key: manifest["made"][key] for key in ("agent", "attempt")}
+def facts(manifest: Mapping[str, Any]) -> dict[str, Any]:
+    """A manifest as --json has it. What an older hqd did not write is null."""
+    return {key: manifest.get(key) for key in _KEYS} | {
+        key: manifest.get("made", {}).get(key) for key in ("agent", "attempt")
+    }
+
+
+def _cannot(fault: MissingContext, told: dict[str, Any], *, as_json: bool) -> int:
+    """What there is where nothing could be sent, what is in the way first; the words for it go where errors go."""
+    if as_json:
+        error = {"message": fault.message, "remedy": fault.remedy, "exit_code": fault.exit_code}
+        terminal.data({**told, "error": error})
+    else:
+        show(told)
+    tell(fault)
+    return fault.exit_code
 
 
 def _prompt(
@@ -147,13 +169,17 @@ def _sent(made: Prompt) -> dict[str, dict[str, Any]]:
 def show(told: dict[str, Any]) -> None:
     """An account for people: each source, and with `diff` what other rules would change."""
     agent = told["agent"] or "nobody"
-    terminal.title(f"{told['step']}, attempt {told['attempt']} by {agent}: {told['tokens']} of {told['budget']} tokens")
+    sent = f"{told['tokens']} of {told['budget']} tokens"
+    if told["unsent"] is not None:
+        sent = f"nothing can be sent; the budget is {told['budget']} tokens"
+    terminal.title(f"{told['step']}, attempt {told['attempt']} by {agent}: {sent}")
     body = [
         [row["status"], "" if row["tokens"] is None else str(row["tokens"]), row["source"], row["rule"], _why(row)]
         for row in told["sources"]
     ]
     terminal.rows(("status", "tokens", "source", "rule", "why"), body)
-    terminal.say(f"counted by {told['counter']}; {told['stable_tokens']} tokens are the same for all tasks of the step")
+    if told["unsent"] is None:
+        _account(told)
     diff = told.get("diff")
     if diff is not None:
         terminal.title(f"against the rules of {diff['revision']}: {told['tokens'] - diff['tokens']:+d} tokens")
@@ -163,6 +189,19 @@ def show(told: dict[str, Any]) -> None:
             ["changed", each["source"], f"{each['tokens_then']} to {each['tokens']} tokens"] for each in diff["changed"]
         ]
         terminal.rows((), rows)
+
+
+def _account(told: dict[str, Any]) -> None:
+    """What the sources do not add up to, and how it was counted."""
+    other = told["other_tokens"]
+    if other:
+        what = "the task itself, what was wrong last time, the form of the answer"
+        terminal.say(
+            f"{other} tokens more: {what}"
+            if other > 0
+            else f"{-other} tokens less: a text as a whole has fewer than its parts counted one by one"
+        )
+    terminal.say(f"counted by {told['counter']}; {told['stable_tokens']} tokens are the same for all tasks of the step")
 
 
 def _why(row: dict[str, Any]) -> str:

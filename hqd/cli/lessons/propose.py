@@ -128,7 +128,7 @@ def _facts(made: Proposal) -> dict[str, str]:
     return {"id": made.lesson, "branch": made.branch, "commit": made.commit, "title": made.title, "url": made.url}
 
 
-def accept(call: Call, name: str) -> int:
+def accept(call: Call, name: str, *, as_json: bool = False) -> int:
     """Lets a proposal in: its lesson is committed on main in the person's name, the branch goes. Raises Expected where
     its check is red by now."""
     with shelf(call) as found:
@@ -164,9 +164,9 @@ def accept(call: Call, name: str) -> int:
         changed = tuple(Edit(path, "added" if main.entry(path) is None else "modified") for path in paths)
         done = commit_edits(found.repo, changed, head, call)
         withdraw(found.repo.git, f"{layout.LESSON_BRANCH}{lesson_id}")
-        terminal.say(f"{lesson_id}: in force as of {done[:12]}: {head}")
-        for line in words:
-            terminal.say(f"  {line}")
+        message = f"{lesson_id}: in force as of {done[:12]}: {head}"
+        facts = _said(lesson_id, "accept", message, done, words)
+        terminal.answer(facts, [message, *(f"  {line}" for line in words)], as_json=as_json)
         look(found.repo, call.env)
     return EXIT_OK
 
@@ -189,7 +189,13 @@ def _still_true(found: Shelf, lesson: Lesson) -> list[str]:
     return [f"not measured yet: {unknown}{shadow}"]
 
 
-def decline(call: Call, name: str, message: str) -> int:
+def _said(lesson: str, word: str, message: str, commit: str, notes: Sequence[str] = ()) -> dict[str, object]:
+    """A person's word on a lesson, for --json: shaped as words on tasks are."""
+    found = {"lesson": lesson, "word": word, "outcome": "done", "message": message, "commit": commit}
+    return {**found, "notes": list(notes)}
+
+
+def decline(call: Call, name: str, message: str, *, as_json: bool = False) -> int:
     """Turns a lesson down: retired on main with the reason, so that it is not proposed again; its branch goes."""
     if not message.strip():
         raise Usage("say why", remedy="pass -m TEXT")
@@ -202,14 +208,15 @@ def decline(call: Call, name: str, message: str) -> int:
         main = GitHistory(found.repo).tree(found.repo.tip())
         cases = [case for case in _cases(found, lesson) if main.entry(case) is None]
         edits = [Edit(each, "added" if main.entry(each) is None else "modified") for each in (path, *cases)]
-        commit_edits(found.repo, tuple(edits), f"Decline lesson {lesson.id}", call)
+        commit = commit_edits(found.repo, tuple(edits), f"Decline lesson {lesson.id}", call)
         if lesson.id in found.proposed:
             branch = f"{layout.LESSON_BRANCH}{lesson.id}"
             with forge_desk(found.repo.git, found.settings, call.env) as forge:
                 if forge is not None:
                     forge.withdraw(branch, found.proposed[lesson.id], f"Declined: {' '.join(message.split())}")
             withdraw(found.repo.git, branch)
-        terminal.say(f"{lesson.id}: declined")
+        told = f"{lesson.id}: declined"
+        terminal.answer(_said(lesson.id, "decline", told, commit), [told], as_json=as_json)
         look(found.repo, call.env)
     return EXIT_OK
 

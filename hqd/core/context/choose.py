@@ -37,7 +37,17 @@ Wrap = Callable[[Candidate, str], str]
 
 
 class Unusable(Expected):
-    """A document that a playbook requires cannot be sent. Nothing was sent, nothing was spent."""
+    """A document that a playbook requires cannot be sent. Nothing was sent, nothing was spent.
+
+    `source`: which one it is, `why` it cannot, `tokens`: how many it has, as far as it was counted; empty and None where
+    it is no single document.
+    """
+
+    def __init__(self, message: str, *, source: str = "", why: str = "", tokens: int | None = None) -> None:
+        super().__init__(message)
+        self.source = source
+        self.why = why
+        self.tokens = tokens
 
 
 class DoesNotFit(Unusable):
@@ -92,11 +102,9 @@ def choose(
         text = texts[each.source]
         tokens = count(wrap(each, text.text))
         if each.max_tokens is not None and tokens > space.groups.get(each.group, each.max_tokens):
-            most = f"more than max_tokens ({each.max_tokens})"
-            raise DoesNotFit(f"{each.rule}: {each.source} is required and has {tokens} tokens, {most}")
+            raise _does_not_fit(each, tokens, f", more than max_tokens ({each.max_tokens})")
         if tokens > space.total:
-            left = f"{max(space.total, 0)} of {budget} are left for it"
-            raise DoesNotFit(f"{each.rule}: {each.source} is required and has {tokens} tokens; {left}")
+            raise _does_not_fit(each, tokens, f"; {max(space.total, 0)} of {budget} are left for it")
         space.take(each, tokens)
         documents.append(_document(each, text, text.text, tokens, "required"))
     optional = sorted((one for one in chosen if not one.required), key=lambda one: (not one.stable, *_worth(one)))
@@ -106,6 +114,16 @@ def choose(
     sent = sorted((one for one in documents if one.sent), key=lambda one: order[one.source])
     left_out = [*dropped, *(one for one in documents if not one.sent)]
     return (*sent, *_told(sorted(left_out, key=lambda one: (order.get(one.source, (True,)), one.source, one.rule))))
+
+
+def _does_not_fit(each: Candidate, tokens: int, but: str) -> DoesNotFit:
+    why = f"is required and has {tokens} tokens{but}"
+    return DoesNotFit(f"{each.rule}: {each.source} {why}", source=each.source, why=why, tokens=tokens)
+
+
+def _unusable(each: Candidate, but: str) -> Unusable:
+    why = f"required, but {but}"
+    return Unusable(f"{each.rule}: {each.source}: {why}", source=each.source, why=why)
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +215,7 @@ def _united(candidates: Sequence[Candidate], without: Collection[str]) -> tuple[
             dropped.append(_left_out(each, "left out on request"))
         elif each.problem is not None:
             if each.required:
-                raise Unusable(f"{each.rule}: {each.source}: required, but {each.problem}")
+                raise _unusable(each, each.problem)
             dropped.append(_left_out(each, each.problem))
         elif each.source in best:
             dropped.append(_left_out(each, f"two rules for one document: {best[each.source].rule} has it already"))
@@ -237,9 +255,9 @@ def _same_blobs(chosen: Sequence[Candidate]) -> tuple[list[Document], list[Candi
 def _required_text(each: Candidate, load: Load) -> Text:
     text = load(each)
     if text.problem is not None:
-        raise Unusable(f"{each.rule}: {each.source}: required, but {text.problem}")
+        raise _unusable(each, text.problem)
     if each.quarantine and text.flags:
-        raise Unusable(f"{each.rule}: {each.source}: required, but quarantined: {text.flags[0]}")
+        raise _unusable(each, f"quarantined: {text.flags[0]}")
     return text
 
 

@@ -29,6 +29,9 @@ from hqd.errors import Expected
 from hqd.ports import History, Similar, Tree
 
 
+_IN_THE_PROMPT = "the step's prompt places outputs, and they are counted there"
+
+
 class MissingContext(Expected):
     """Something that a playbook requires is not there, or cannot be used. `manifest`: what else there was."""
 
@@ -98,7 +101,7 @@ def prompt(job: Job, means: Means, without: Collection[str] = ()) -> Prompt:
         return assemble(bare, found, load, budget_of(job.settings, limit), without=without)
     except Unusable as fault:
         missing = MissingContext(fault.message)
-        missing.manifest = unsent(bare, found, budget_of(job.settings, limit), fault.message)
+        missing.manifest = unsent(bare, found, budget_of(job.settings, limit), fault)
         raise missing from fault
 
 
@@ -167,10 +170,10 @@ def parts(job: Job, history: History, own: Tree) -> Parts:
 
 
 def _placed(job: Job) -> tuple[Document, ...]:
-    """Outputs that the step's prompt places itself; which of them it names is its own matter."""
+    """Outputs that the step's prompt places itself; which of them it names is its own matter. They count as its part."""
     refs = sorted((name, ref) for name, ref in job.task.cursor.outputs.items() if not ref.stale)
     return tuple(
-        Document(f"output:{name}", ref.blob, "prompt", job.values[ref.blob], why="the step's prompt places outputs")
+        Document(f"output:{name}", ref.blob, "prompt", job.values[ref.blob], why=_IN_THE_PROMPT, tokens=0)
         for name, ref in refs
         if name != job.step.name
     )
