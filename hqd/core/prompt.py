@@ -216,7 +216,7 @@ def _manifest(
 
 
 def unsent(parts: Parts, candidates: Sequence[Candidate], budget: Budget, fault: Unusable) -> dict[str, Any]:
-    """The manifest of an attempt that was sent nothing, as something required is missing or does not fit: that first."""
+    """The manifest of an attempt that was sent nothing, since something required cannot be sent; that stands first."""
     nothing = "nothing was sent"
     rows = [
         {

@@ -154,11 +154,41 @@ def test_a_required_document_that_does_not_fit_is_parked_before_anything_is_spen
     assert task.cursor.tokens == 0
     (manifest,) = manifests(hq, task.id)
     assert "is required" in manifest["unsent"]
-    assert row(manifest, "workspace/context/long.md")["why"] == "nothing was sent"
+    assert "is required and has" in row(manifest, "workspace/context/long.md")["why"]
     assert not any(record.prompt for record in hq.records(task.id))
     assert asked(Call(hq.env, hq.root), (task.id, "research"), Wish(attempt=1, as_json=True)) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["rebuilt"], told["tokens"], told["sources"][0]["status"]) == (False, 0, "dropped")
+    assert told["unsent"] == manifest["unsent"]
+
+
+def test_a_preview_shows_what_is_in_the_way_before_all_else(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The table with the document that does not fit first, and exit 1; --json has the same and an `error`."""
+    required = 'include = ["workspace/context/b-long.md", "workspace/context/a.md"]\nrequired = true'
+    text = WRITER.replace('include = ["workspace/context/**/*.md"]', required)
+    hq = make(tmp_path, settings=SETTINGS + "[limits]\ncontext_tokens = 900\n", general=text)
+    hq.write("playbooks/research.md", "Research.\n")
+    hq.write("workspace/context/b-long.md", long_document())
+    hq.write("workspace/context/a.md", "# A\n\nShort.\n")
+    hq.write("workspace/PAUSED", "")
+    hq.commit()
+    run(hq, "one.md")
+    call = Call(hq.env, hq.root)
+    assert asked(call, ("one", "research"), Wish()) == 1
+    shown = capsys.readouterr()
+    lines = shown.out.splitlines()
+    assert "nothing can be sent; the budget is 900 tokens" in lines[0]
+    names = [line for line in lines if "workspace/context/" in line]
+    assert ["b-long.md" in each for each in names] == [True, False]
+    assert "is required and has" in names[0]
+    assert "nothing was sent" in names[1]
+    assert "b-long.md is required" in shown.err
+    assert asked(call, ("one", "research"), Wish(as_json=True)) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["error"]["message"] == told["unsent"]
+    assert told["sources"][0]["source"] == "workspace/context/b-long.md"
+    assert told["sources"][0]["tokens"] > 900
+    assert (told["tokens"], told["budget"], told["attempt"]) == (0, 900, 1)
 
 
 def test_bad_documents_are_named_and_stop_nobody(tmp_path: Path) -> None:
@@ -303,6 +333,9 @@ def test_what_is_shown_before_a_run_is_what_is_sent(tmp_path: Path, capfdbinary:
     }
     assert table["diff"]["removed"] == ["workspace/context/brand.md"]
     assert 0 < table["tokens"] < table["diff"]["tokens"] <= table["budget"]
+    sources = sum(row["tokens"] or 0 for row in table["sources"] if row["status"] != "dropped")
+    assert sources + table["other_tokens"] == table["tokens"]
+    assert f"{table['other_tokens']} tokens more: the task itself".encode() in shown()
     assert b"Be brief" not in shown(text=True, without=("AGENTS.md",))
     hq.git("rm", "-q", "workspace/PAUSED")
     hq.commit()

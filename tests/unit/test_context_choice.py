@@ -16,7 +16,7 @@ from hqd.core.context.cut import cut, shortened
 from hqd.core.context.source import Candidate, Document, Layer, Text
 from hqd.core.context.tokens import estimate_tokens
 from hqd.core.context.window import DEFAULT_BUDGET, Budget, budget_of
-from hqd.core.prompt import Parts, assemble
+from hqd.core.prompt import Parts, assemble, compose
 from hqd.core.screen import flags
 from hqd.errors import Expected
 from hqd.model.record import Cursor, EventKind, OutputRef, Record
@@ -190,6 +190,24 @@ def test_budgets_follow_the_models_window() -> None:
     assert budget_of(AgentSettings(provider="command", argv=("x",), window=8_000)).known
     unknown = budget_of(AgentSettings(provider="command", argv=("x",)))
     assert (unknown.tokens, unknown.known) == (DEFAULT_BUDGET, False)
+
+
+@pytest.mark.parametrize(
+    ("template", "other"),
+    [("{{ outputs.plan }}\n" + "{# a word for authors #}" * 99, True), ("Do it: {{ task.text }}", False)],
+)
+def test_sources_and_what_is_named_beside_them_add_up_to_the_total(template: str, other: bool) -> None:
+    """The prompt counts as it is sent, not as it is written; an output that it places counts once."""
+    plan = Document("output:plan", "b", "prompt", "A plan. " * 50, tokens=0)
+    known = {"task": TASK, "outputs": {"plan": plan.text}}
+    brief = Document("brief.md", "b", "include", "Brief. " * 20)
+    made = compose(
+        parts(template=template, template_path="p.md", facts=known, outputs=(plan,), documents=(brief,))
+    ).manifest
+    rows = {row["source"]: row["tokens"] for row in made["sources"]}
+    assert sum(rows.values()) + made["other_tokens"] == made["tokens"]
+    assert rows["p.md"] <= made["tokens"]
+    assert (made["other_tokens"] > 0) is other
 
 
 def test_a_task_that_is_larger_than_the_window_is_a_named_failure() -> None:

@@ -19,7 +19,6 @@ from hqd.daemon.work.gather import MissingContext
 from hqd.errors import EXIT_OK, Misconfigured, Usage
 from hqd.model.board import Rules, Task
 
-
 _KEYS = (
     "sources", "tokens", "other_tokens", "budget", "window", "reserved", "margin", "counter", "stable_tokens", "unsent",
 )  # fmt: skip

@@ -39,8 +39,8 @@ Wrap = Callable[[Candidate, str], str]
 class Unusable(Expected):
     """A document that a playbook requires cannot be sent. Nothing was sent, nothing was spent.
 
-    `source`: which one it is, `why` it cannot, `tokens`: how many it has, as far as it was counted; empty and None where
-    it is no single document.
+    `source`: which one it is, `why` it cannot, `tokens`: how many it has, if it was counted. Empty and None where it is
+    no single document.
     """
 
     def __init__(self, message: str, *, source: str = "", why: str = "", tokens: int | None = None) -> None:

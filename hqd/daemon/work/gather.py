@@ -28,7 +28,6 @@ from hqd.daemon.work.job import Job
 from hqd.errors import Expected
 from hqd.ports import History, Similar, Tree
 
-
 _IN_THE_PROMPT = "the step's prompt places outputs, and they are counted there"
 
 
@@ -170,7 +169,7 @@ def parts(job: Job, history: History, own: Tree) -> Parts:
 
 
 def _placed(job: Job) -> tuple[Document, ...]:
-    """Outputs that the step's prompt places itself; which of them it names is its own matter. They count as its part."""
+    """Outputs that the step's prompt places itself; which of them it names is its own matter. Each counts there."""
     refs = sorted((name, ref) for name, ref in job.task.cursor.outputs.items() if not ref.stale)
     return tuple(
         Document(f"output:{name}", ref.blob, "prompt", job.values[ref.blob], why=_IN_THE_PROMPT, tokens=0)
