@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from hqd.check import check_reader
+from hqd.cli.board.show import show
 from hqd.cli.call import Call
-from hqd.cli.context.preview import Wish, asked
 from hqd.cli.context import what_if as context_what_if
+from hqd.cli.context.preview import Wish, asked
 from hqd.cli.edits import FolderReader
 from hqd.core.context.experiment import Arm, arm
 from hqd.errors import Usage
@@ -70,6 +71,12 @@ def test_arms_are_recorded_and_observed_and_a_verdict_comes_at_the_end_only(
     for task in tasks:
         mine = arm(experiment, "general", task)
         assert {record.arm for record in hq.records(task) if record.prompt} == {mine.value}
+        capsys.readouterr()
+        assert show(Call(hq.env, hq.root), task, as_json=True, attempt=1, file=None, step=None) == 0
+        arms = [each["arm"] for each in json.loads(capsys.readouterr().out)["records"]]
+        assert arms == [None, mine.value], "a claim is in no arm yet"
+        assert show(Call(hq.env, hq.root), task, as_json=False, attempt=1, file=None, step=None) == 0
+        assert f"arm of the experiment: {mine.value}\n" in capsys.readouterr().out
         for manifest in manifests(hq, task):
             assert manifest["experiment"]["arm"] == mine.value
             assert manifest["experiment"]["applies"] is True

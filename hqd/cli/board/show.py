@@ -117,6 +117,7 @@ def record_facts(story: Told, record: Record, commit: str | None) -> dict[str, A
     return found | {
         "failure": record.failure.value if record.failure is not None else None,
         "agent": record.agent,
+        "arm": record.arm,
         "model": record.model,
         "mode": record.mode,
         "tokens": usage.tokens if usage is not None else None,
@@ -228,6 +229,8 @@ def _detail(record: Record) -> None:
     for finding in record.findings:
         if finding.text not in known:
             terminal.say(f"  {finding.source}: {finding.text}")
+    if record.arm is not None:
+        terminal.say(f"  arm of the experiment: {record.arm}")
     for role in ("prompt", "output", "raw"):
         path = getattr(record, role)
         if path:
