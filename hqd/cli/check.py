@@ -96,7 +96,7 @@ class Checking:
         return found
 
     def _alone(self, file: Path, shown: str, data: bytes) -> list[Problem]:
-        """A playbook against itself: its agents and named gates are taken to exist."""
+        """A playbook against itself: its agents, named gates and other playbooks are taken to exist."""
         read = read_playbook(data, shown)
         if read.playbook is None:
             return []
@@ -109,7 +109,7 @@ class Checking:
         return [
             replace(problem, line=read.toml.line(problem.place), key=spell(problem.place, read.toml.values))
             for problem in check_rules(rules)
-            if problem.path == shown and not problem.message.startswith("there is no gate ")
+            if problem.path == shown and not problem.message.startswith(("there is no gate ", "there is no playbook "))
         ]
 
     def _shown(self, problem: Problem, root: Path) -> Problem:

@@ -254,6 +254,18 @@ def test_a_good_configuration_has_no_problems() -> None:
             "decisions, similar, lessons",
         ),
         (
+            AGENT + 'context = [{ decisions = { playbooks = ["news", "nosuch"] } }]\n',
+            "5: steps.write.context[0].decisions.playbooks[1]: warning: there is no playbook nosuch; "
+            "known: general, news",
+        ),
+        (
+            'experiment = { source = "brand.md", holdout = 0.5, effect = 0.15 }\n'
+            + AGENT
+            + 'context = [{ include = ["notes/prices.md", "style/*.txt"] }, { similar = 2 }]\n',
+            "2: experiment.source: warning: no context rule names brand.md: both arms may be sent the same; "
+            "name a source as `hqd context` lists it, or add a rule that includes it",
+        ),
+        (
             "on = { timeout = [{ agent = 'x' }] }\n" + AGENT,
             "2: on.timeout[0].agent: there is no agent x; known: strong, writer",
         ),

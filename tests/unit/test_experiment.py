@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hqd.core.context.calibration import Sent, observe
-from hqd.core.context.experiment import Arm, Unit, arm, held_out, key, matches, requires, result, sizes
+from hqd.core.context.experiment import Arm, Unit, arm, brought, held_out, key, matches, requires, result, sizes
 from hqd.core.context.source import Candidate
 from hqd.core.history.two_shares import fisher, needed, newcombe
 from hqd.model.playbook import ContextRule, Experiment, Playbook, Step
@@ -107,6 +108,7 @@ def test_only_what_is_optional_is_left_out() -> None:
     [
         ("workspace/context/brand.md", True, True),
         ("workspace/context/*.md", True, True),
+        ("workspace/context/**/*.md", True, True),
         ("workspace/context/brand.md", False, False),
         ("workspace/context/prices.md", True, False),
     ],
@@ -116,6 +118,28 @@ def test_an_experiment_on_what_is_required_is_refused(include: str, required: bo
     step = Step(name="write", agent="a", context=(rule,))
     playbook = Playbook(name="letters", steps=(step,), experiment=HALF)
     assert (requires(Settings(format=1), playbook) is not None) is refused
+
+
+@pytest.mark.parametrize(
+    ("source", "rule", "named"),
+    [
+        ("brand.md", {"include": ["workspace/context/**/*.md"]}, True),
+        ("workspace/context/brand.md", {"include": ["workspace/context/**/*.md"]}, True),
+        ("site:docs/brand.md", {"include": ["docs/*.md"]}, True),
+        ("docs/b*.md", {"include": ["docs/**"]}, True),
+        ("site:api/AGENTS.md", {"similar": 1}, True),
+        ("lessons/L-0001-brief.md", {"similar": 1}, True),
+        ("similar:*", {"similar": 1}, True),
+        ("similar:*", {"include": ["docs/*.md"]}, False),
+        ("output:plan", {"include": ["docs/*.md"]}, False),
+        ("output:plan", {"outputs": ["plan"]}, True),
+        ("brand.md", {"include": ["docs/prices.md"]}, False),
+        ("other/b*.md", {"include": ["docs/**"]}, False),
+    ],
+)
+def test_what_no_rule_names_is_told_from_what_some_rule_may_bring_in(source: str, rule: Any, named: bool) -> None:
+    playbook = Playbook(name="letters", steps=(Step(name="write", agent="a"),), context=(ContextRule(**rule),))
+    assert brought(Settings(format=1), playbook, source) is named
 
 
 def test_observations_count_first_tries_and_all_tokens() -> None:

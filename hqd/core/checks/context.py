@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from hqd.core.globs import exact, leaves
-from hqd.model.playbook import ContextRule, Playbook, Step, StepKind
+from hqd.model.playbook import ContextRule, DecisionChoice, Playbook, Step, StepKind
 from hqd.model.problem import Place, Problem, ProblemLevel
 from hqd.model.spelling import meant
 
@@ -14,15 +14,21 @@ _SOURCES = ("include", "outputs", "children", "decisions", "similar", "lessons")
 
 
 def context_faults(
-    context: Sequence[ContextRule], place: Place, path: str, playbook: Playbook | None, step: Step | None
+    context: Sequence[ContextRule],
+    place: Place,
+    path: str,
+    playbook: Playbook | None,
+    step: Step | None,
+    known: Collection[str],
 ) -> Iterator[Problem]:
-    """The rules of an HQ (no `playbook`), of a playbook (no `step`), or of a step."""
+    """The rules of an HQ (no `playbook`), of a playbook (no `step`), or of a step. `known`: names of all playbooks."""
     for index, rule in enumerate(context):
         at = (*place, "context", index)
         if playbook is not None:
             yield from _steps(rule, at, path, playbook, step)
         yield from _globs(rule, at, path)
         yield from _kinds(rule, at, path)
+        yield from _playbooks(rule, at, path, known)
 
 
 def _steps(rule: ContextRule, at: Place, path: str, playbook: Playbook, step: Step | None) -> Iterator[Problem]:
@@ -52,6 +58,16 @@ def _globs(rule: ContextRule, at: Place, path: str) -> Iterator[Problem]:
             except re.error as fault:
                 message = f"{pattern} is no glob: {fault.msg}"
                 yield Problem(path, 0, "", message, "it names nothing until mended", ProblemLevel.WARNING, place)
+
+
+def _playbooks(rule: ContextRule, at: Place, path: str, known: Collection[str]) -> Iterator[Problem]:
+    """Decisions of a playbook that is gone still count: no more than a warning."""
+    names = rule.decisions.playbooks if isinstance(rule.decisions, DecisionChoice) else ()
+    for number, name in enumerate(names):
+        if name not in known:
+            place = (*at, "decisions", "playbooks", number)
+            message = f"there is no playbook {name}"
+            yield Problem(path, 0, "", message, meant(name, known), ProblemLevel.WARNING, place)
 
 
 def _kinds(rule: ContextRule, at: Place, path: str) -> Iterator[Problem]:

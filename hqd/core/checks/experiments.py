@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from hqd.core.context.experiment import requires, sizes
+from hqd.core.context.experiment import brought, requires, sizes
 from hqd.model.playbook import Playbook, StepKind
 from hqd.model.problem import Place, Problem, ProblemLevel
 from hqd.model.settings import Settings
@@ -29,6 +29,10 @@ def check_experiment(
     if place is not None:
         message = f"{experiment.source} is required by {place}: what is required is never left out"
         yield fault(("source",), message, "experiment with an optional source, or take `required` away")
+    elif not brought(settings, playbook, experiment.source):
+        message = f"no context rule names {experiment.source}: both arms may be sent the same"
+        remedy = "name a source as `hqd context` lists it, or add a rule that includes it"
+        yield fault(("source",), message, remedy, ProblemLevel.WARNING)
     agents = [step.name for step in playbook.steps if step.kind is StepKind.AGENT]
     for step, prompt in experiment.prompt.items():
         if step not in agents:

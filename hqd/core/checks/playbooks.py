@@ -48,6 +48,11 @@ class Rules:
     files: frozenset[str]  # all files beside the playbooks, also those that are no text
     check_gate: CheckGate
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Of all playbooks."""
+        return frozenset(playbook.name for playbook in self.playbooks.values())
+
 
 def check_rules(rules: Rules) -> tuple[Problem, ...]:
     """Everything that is wrong between settings and playbooks."""
@@ -63,7 +68,7 @@ def _settings(rules: Rules) -> Iterator[Problem]:
     def fault(place: Place, message: str, remedy: str = "", level: ProblemLevel = ProblemLevel.ERROR) -> Problem:
         return Problem(path, 0, "", message, remedy, level, place)
 
-    names = {playbook.name for playbook in rules.playbooks.values()}
+    names = rules.names
     if settings.defaults.playbook not in names:
         place: Place = ("defaults", "playbook")
         yield fault(
@@ -82,12 +87,12 @@ def _settings(rules: Rules) -> Iterator[Problem]:
             yield fault(("agents", name), message, 'let it answer with parser = "json"', ProblemLevel.WARNING)
     for name, repository in settings.repos.items():
         yield from repository_faults(repository, ("repos", name), path)
-    yield from _beside(settings, path)
+    yield from _beside(settings, path, rules.names)
 
 
-def _beside(settings: Settings, path: str) -> Iterator[Problem]:
+def _beside(settings: Settings, path: str, names: frozenset[str]) -> Iterator[Problem]:
     """What stands beside agents, gates and budgets."""
-    yield from context_faults(settings.context, (), path, None, None)
+    yield from context_faults(settings.context, (), path, None, None, names)
     yield from forge_faults(settings.forge, path)
     yield from webhook_faults(settings, path)
     drafter = settings.lessons.drafter
@@ -115,7 +120,7 @@ def _playbook(rules: Rules, path: str, playbook: Playbook) -> Iterator[Problem]:
             message = "has no effect: this class is not the agent's to mend, its way is always the same"
             remedy = "remove it; docs/operations.md has the classes and their ways"
             yield Problem(path, 0, "", message, remedy, ProblemLevel.WARNING, ("on", failure))
-    yield from context_faults(playbook.context, (), path, playbook, None)
+    yield from context_faults(playbook.context, (), path, playbook, None, rules.names)
     for index, step in enumerate(playbook.steps):
         yield from _step(rules, path, playbook, step, ("steps", index))
     yield from _landing(path, playbook)
@@ -144,18 +149,16 @@ def _step(rules: Rules, path: str, playbook: Playbook, step: Step, place: Place)
     if step.on_fail is not None:
         yield from _ladder(step.on_fail, (*place, "on_fail"), path, rules.settings, playbook, step)
     yield from _routes(path, playbook, step, place)
-    yield from context_faults(step.context, place, path, playbook, step)
+    yield from context_faults(step.context, place, path, playbook, step, rules.names)
     if step.review is not None:
         yield from _review(path, playbook, step, step.review, place)
     if step.spawn is not None and isinstance(step.spawn.need, int) and not 1 <= step.spawn.need <= step.spawn.max:
         message = f"needs {step.spawn.need} of at most {step.spawn.max} children"
         yield Problem(path, 0, "", message, "let it be between 1 and max", place=(*place, "spawn", "need"))
-    if step.spawn is not None and step.spawn.playbook is not None:
-        names = {other.name for other in rules.playbooks.values()}
-        if step.spawn.playbook not in names:
-            message = f"there is no playbook {step.spawn.playbook}"
-            at = (*place, "spawn", "playbook")
-            yield Problem(path, 0, "", message, meant(step.spawn.playbook, names), place=at)
+    if step.spawn is not None and step.spawn.playbook is not None and step.spawn.playbook not in rules.names:
+        message = f"there is no playbook {step.spawn.playbook}"
+        at = (*place, "spawn", "playbook")
+        yield Problem(path, 0, "", message, meant(step.spawn.playbook, rules.names), place=at)
 
 
 def _work(rules: Rules, path: str, step: Step, place: Place) -> Iterator[Problem]:

@@ -9,11 +9,13 @@ number count for nothing. A required source is never left out.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from fnmatch import fnmatchcase
 
+from hqd.core import globs
 from hqd.core.context.source import Candidate
 from hqd.core.history.two_shares import fisher, needed, newcombe
 from hqd.model.playbook import ContextRule, Experiment, Playbook, Step
@@ -68,21 +70,64 @@ def requires(settings: Settings, playbook: Playbook) -> str | None:
     experiment = playbook.experiment
     if experiment is None:
         return None
-    places: list[tuple[str, Sequence[ContextRule]]] = [("hqd.toml", settings.context), ("context", playbook.context)]
-    steps: Sequence[Step] = playbook.steps
-    places += [(f"steps.{step.name}.context", step.context) for step in steps]
-    for place, rules in places:
-        for rule in rules:
-            named = [*rule.include, *(f"output:{name}" for name in rule.outputs)]
-            if rule.required and any(_may_be(experiment.source, each) for each in named):
-                return place
+    for place, rule in _rules(settings, playbook):
+        named = [*rule.include, *(f"output:{name}" for name in rule.outputs)]
+        if rule.required and any(_may_be(experiment.source, each) for each in named):
+            return place
     return None
+
+
+NATIVE = (
+    "**/AGENTS.md", "**/CLAUDE.md", "**/SKILL.md", "**/copilot-instructions.md", "**/*.instructions.md", "**/*.mdc",
+    ".claude/rules/**", "**/adr/**", "**/adrs/**", "**/decisions/**", "lessons/**", "**/L-*.md",
+)  # fmt: skip
+"""What is sent without any rule: rule files, decisions, lessons."""
+
+_RESULTS = ("output:", "child:", "similar:")
+
+
+def brought(settings: Settings, playbook: Playbook, source: str) -> bool:
+    """Whether some rule may bring in a source, or it is one that is sent without any, as far as names tell."""
+    if not source.startswith(_RESULTS):
+        source = source.partition(":")[2] or source  # of a target repository: rules name its files by the same globs
+    if any(_names(each, source) or matches(source, each.removeprefix("**/")) for each in NATIVE):
+        return True
+    rules = [rule for _place, rule in _rules(settings, playbook)]
+    named = [] if rules else ["output:*"]
+    for rule in rules:
+        named += [*rule.include, *(f"output:{name}" for name in rule.outputs)]
+        named += ["child:*"] if rule.children else []
+        named += ["similar:*"] if rule.similar else []
+    return any(_may_be(source, each) or _overlap(source, each) for each in named)
+
+
+def _rules(settings: Settings, playbook: Playbook) -> Iterator[tuple[str, ContextRule]]:
+    """Every rule with the key that it stands at."""
+    steps: Sequence[Step] = playbook.steps
+    places: list[tuple[str, Sequence[ContextRule]]] = [("hqd.toml", settings.context), ("context", playbook.context)]
+    places += [(f"steps.{step.name}.context", step.context) for step in steps]
+    yield from ((place, rule) for place, rules in places for rule in rules)
 
 
 def _may_be(source: str, named: str) -> bool:
     """Whether a rule's glob may bring in the source, as far as the two patterns tell."""
     short = named.rsplit("/", 1)[-1]
-    return matches(source, named) or fnmatchcase(source, named) or ("/" not in source and fnmatchcase(source, short))
+    return matches(source, named) or _names(named, source) or ("/" not in source and fnmatchcase(source, short))
+
+
+def _names(glob: str, path: str) -> bool:
+    try:
+        return globs.exact(glob).fullmatch(path) is not None
+    except re.error:
+        return False  # it names nothing; `check` says so
+
+
+def _overlap(source: str, named: str) -> bool:
+    """Whether two globs may mean one file: the folder that one begins in lies in the other's."""
+    if source.startswith(_RESULTS) or not (globs.WILD & set(source) and globs.WILD & set(named)):
+        return False
+    one, other = (f"{globs.beginning(each)}/".lstrip("/") for each in (source, named))
+    return one.startswith(other) or other.startswith(one)
 
 
 @dataclass(frozen=True, slots=True)
