@@ -150,8 +150,8 @@ def _limit(root: Path) -> int:
 
 
 def _check(name: str, data: bytes, root: Path) -> ReadTask:
-    """What hqd would refuse or leave alone is said now, not found in `status` later. Returns the task, with what is only
-    warned of: a likely typo does not stop a task, and may be all that keeps it from the playbook that was meant."""
+    """What hqd would refuse or leave alone is said now, not found in `status` later. Returns the task, and with
+    it what is only warned of: a likely typo stops no task, and may be all that keeps it from the playbook meant."""
     shown = one_line(name)
     if not name.lower().endswith(".md"):
         raise Usage(f"{shown} does not end in .md", remedy="a task is a markdown file")

@@ -20,6 +20,19 @@ Made from the program by `python docs/generate.py`; `hqd COMMAND --help` says th
 
 Exit codes: 0 ok, 1 failure or a red gate, 2 the call is wrong, 75 temporary (try again later), 78 a file must be
 changed by a person, 130 Ctrl-C.
+
+What commands that change something print with `--json`; `commit`, `state`, `landed`, `playbook` may be null:
+
+| command | its object |
+| --- | --- |
+| `approve`, `request-changes`, `reject`, `answer`, `retry`, `drop`, `pause`, `resume`, `adopt` | \
+`task` (id), `word`, `outcome` (`done`, or `left` by `--no-wait`), `message`, the task's `state` on main by then, \
+`landed` (a commit) |
+| `sync` | the same, and `origin` as `hqd status --json` has it under `daemon` |
+| `add` | `tasks` (`path`, `playbook` where it is named), `noticed` (problems as in `hqd check --json`) |
+| `apply` | `files` (`path`, `kind`), `commit`, `problems`, `message` |
+| `init` | `path`, `commit`, `branch`, `files`, `playbooks`, `agent`, `notes`, `next` |
+| `lessons accept`, `lessons decline` | `lesson`, `word`, `outcome`, `message`, `commit`, `notes` |
 """
 
 
