@@ -88,7 +88,11 @@ def test_apply_commits_exactly_the_edits_in_the_persons_name(hqd: CommandLine) -
     dry = hqd.ok("apply", "--dry-run").out
     assert "modified  playbooks/general.toml" in dry
     before = hqd.git("rev-parse", "main")
-    hqd.ok("apply", "-m", "Ask for figs")
+    applied = hqd.ok("apply", "-m", "Ask for figs", "--json").json()
+    assert [(each["kind"], each["path"]) for each in applied["files"]] == [
+        ("modified", "playbooks/general.toml"), ("added", "playbooks/second.toml"),
+    ]  # fmt: skip
+    assert (applied["commit"], applied["problems"]) == (hqd.git("rev-parse", "main"), [])
     assert hqd.git("rev-parse", "main^") == before
     assert hqd.git("diff", "--name-status", "main^", "main").split() == [
         "M", "playbooks/general.toml", "A", "playbooks/second.toml",
@@ -104,7 +108,9 @@ def test_apply_commits_exactly_the_edits_in_the_persons_name(hqd: CommandLine) -
 def test_apply_refuses_faulty_edits_and_secrets(hqd: CommandLine) -> None:
     before = hqd.git("rev-parse", "main")
     hqd.write("playbooks/general.toml", FAULTY)
-    assert hqd("apply").code == 1
+    faulty = hqd("apply", "--json")
+    assert (faulty.code, faulty.json()["commit"]) == (1, None)
+    assert faulty.json()["problems"] == hqd("check", "playbooks", "--json").json()["problems"]
     hqd.write("playbooks/general.toml", GENERAL)
     hqd.write("playbooks/general/x.md", "Use sk-ant-api03-" + "aB3dE5gH7jK9" * 8)
     refused = hqd("apply")
@@ -125,6 +131,8 @@ def test_a_broken_commit_leaves_the_board_readable(hqd: CommandLine) -> None:
     assert hqd("why", "root").code == 0
     hqd.commit("hqd.toml", "format = 99\n")
     assert any("upgrade" in each["remedy"] for each in hqd.ok("status", "--json").json()["problems"])
+    refused = hqd("run", "--until-idle")
+    assert (refused.code, refused.err.count("upgrade hqd")) == (78, 1)
 
 
 def test_bad_files_in_the_inbox_stand_on_the_board_without_a_daemon(hqd: CommandLine) -> None:
@@ -189,6 +197,8 @@ def test_a_gate_is_calibrated_against_labels(hqd: CommandLine, tmp_path: Path) -
     assert hqd("gate", "calibrate", "must_include", str(tmp_path / "few.jsonl"), "--no-write").code == 1
     (tmp_path / "broken.jsonl").write_text('{"output": "x", "label": "meh"}\n')
     assert hqd("gate", "calibrate", "must_include", str(tmp_path / "broken.jsonl")).code == 78
+    missing = hqd("gate", "calibrate", "must_include", "nothing.jsonl")
+    assert (missing.code, "nothing.jsonl: no such file" in missing.err) == (2, True)
 
 
 def test_a_dry_run_shows_what_would_happen_and_leaves_nothing(hqd: CommandLine, tmp_path: Path) -> None:

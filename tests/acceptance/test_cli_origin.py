@@ -36,9 +36,11 @@ def found(tmp_path: Path) -> Scene:
 
 def test_sync_without_a_daemon_fetches_accepts_and_pushes(found: Scene) -> None:
     theirs = found.push("workspace/inbox/afar.md", "# Afar\n\nDo it.\n")
-    done = hqd(found.hq, "sync")
+    done = hqd(found.hq, "sync", "--json")
     assert done.returncode == 0, done.stderr
-    assert found.bare.name in done.stdout
+    said = json.loads(done.stdout)
+    assert (said["word"], said["outcome"], found.bare.name in said["message"]) == ("sync", "done", True)
+    assert (said["origin"], said["origin"]["behind"]) == (facts(found.hq), 0)
     assert theirs in found.hq.git("rev-list", "main").splitlines()
     assert len(found.hq.folder("queue")) == 1
     assert found.in_line()
@@ -69,8 +71,8 @@ def test_a_conflict_is_named_and_sync_says_so(found: Scene) -> None:
     found.hq.write("docs/both.md", "mine")
     found.hq.commit("mine")
     found.push("docs/both.md", "theirs")
-    done = hqd(found.hq, "sync")
-    assert done.returncode == 75
+    done = hqd(found.hq, "sync", "--json")
+    assert (done.returncode, json.loads(done.stdout)["error"]["exit_code"]) == (75, 75)
     assert "docs/both.md" in done.stderr
 
 

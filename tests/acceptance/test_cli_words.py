@@ -28,7 +28,7 @@ def daemon(hqd: CommandLine) -> Iterator[subprocess.Popen[bytes]]:
             [sys.executable, "-m", "hqd", "run"], cwd=hqd.root, env=hqd.env(), stdout=out, stderr=out
         )
     try:
-        for _count in range(60):
+        for _count in range(600):
             if hqd.ok("status", "--json").json()["daemon"]["state"] is not None:
                 break
             assert process.poll() is None, log.read_text()
@@ -52,18 +52,25 @@ def test_every_word_on_the_road_of_a_task_without_a_daemon(hqd: CommandLine) -> 
     assert hqd.task("fruit")["state"] == "queue"
     run(hqd)
     assert hqd.task("fruit")["state"] == "review"
-    hqd.ok("approve", "fruit", real=True)
+    approved = hqd.ok("approve", "fruit", "--json", real=True).json()
+    assert (approved["word"], approved["outcome"], approved["state"]) == ("approve", "done", "done")
+    assert approved["landed"] == hqd.git("log", "-1", "--first-parent", "--format=%H", "main", "--", "content/fruit.md")
+    assert approved["message"] == f"{approved['task']}: approved; landed as {approved['landed'][:12]}"
     run(hqd)
     assert hqd.task("fruit")["state"] == "done"
     assert hqd.git("show", "main:content/fruit.md") == "A kiwi."
     assert hqd.task("root")["state"] == "blocked"
-    assert "round 2 begins" in hqd.ok("retry", "root").out
+    retried = hqd.ok("retry", "root", "--json").json()
+    assert retried == {
+        "schema_version": 1, "task": hqd.task("root")["id"], "word": "retry", "outcome": "done",
+        "message": f"{retried['task']}: round 2 begins", "state": "queue", "landed": None,
+    }  # fmt: skip
     run(hqd)
     root = hqd.task("root")
     assert (root["attempt"] > 2, root["round"]) == (True, 2)
     assert "0 tasks back" in hqd.ok("retry", "--reason", "secret").out
     assert "1 task back in the queue" in hqd.ok("retry", "--reason", root["reason"]).out
-    hqd.ok("drop", "root", "-m", "not needed")
+    assert hqd.ok("drop", root["id"][:-2], "-m", "not needed", "--json").json()["state"] == "dropped"
     assert hqd.task("root")["state"] == "dropped"
     assert "Hqd-Via: cli" in hqd.git("log", "-1", "--format=%B")
     assert hqd.git("status", "--porcelain") == ""
@@ -73,7 +80,7 @@ def test_every_word_on_the_road_of_a_task_without_a_daemon(hqd: CommandLine) -> 
 def test_an_answer_goes_to_the_agent_that_asked(hqd: CommandLine) -> None:
     hqd.ok("add", "--title", "asks")
     run(hqd)
-    assert "answered" in hqd.ok("answer", "asks", "deep", "blue").out
+    assert "answered" in hqd.ok("answer", "asks", "deep", "blue", "--json").json()["message"]
     told = hqd.ok("show", "asks", "--json").json()["records"][-1]
     assert (told["event"], "deep blue" in told["findings"][0]["text"]) == ("answered", True)
 
@@ -95,6 +102,8 @@ def test_a_word_that_does_not_fit_says_why_and_changes_nothing(hqd: CommandLine)
         assert refused.code == 2, words
         assert said in refused.err, words
         assert refused.out == ""
+        error = hqd(*words, "--json").json()["error"]
+        assert (error["exit_code"], error["message"] in refused.err, error["remedy"] in refused.err) == (2, True, True)
     assert hqd.git("rev-parse", "main") == tip
 
 
@@ -108,7 +117,7 @@ def test_a_running_daemon_answers_and_acts_at_once(hqd: CommandLine) -> None:
         assert hqd.git("show", "main:workspace/PAUSED") == "lunch"
         hqd.ok("resume")
         hqd.ok("add", "--title", "Fruit")
-        for _count in range(60):
+        for _count in range(600):
             if any(each["state"] == "review" for each in hqd.ok("status", "--json").json()["tasks"]):
                 break
         hqd.ok("approve", "fruit")
@@ -118,8 +127,9 @@ def test_a_running_daemon_answers_and_acts_at_once(hqd: CommandLine) -> None:
 
 def test_without_waiting_the_word_is_left_and_done(hqd: CommandLine) -> None:
     with daemon(hqd):
-        assert hqd.ok("pause", "--no-wait").out.startswith("said: pause")
-        for _count in range(60):
+        left = hqd.ok("pause", "--no-wait", "--json").json()
+        assert (left["outcome"], left["message"], left["task"]) == ("left", "said: pause", None)
+        for _count in range(600):
             if hqd.ok("status", "--json").json()["paused"]:
                 return
         raise AssertionError("the daemon did not hear it")
@@ -127,8 +137,8 @@ def test_without_waiting_the_word_is_left_and_done(hqd: CommandLine) -> None:
 
 def test_what_cannot_be_done_now_ends_with_75_and_is_not_done_later(hqd: CommandLine) -> None:
     hqd.git("switch", "--quiet", "--create", "side")
-    refused = hqd("pause")
-    assert refused.code == 75
+    refused = hqd("pause", "--json")
+    assert (refused.code, refused.json()["error"]["exit_code"]) == (75, 75)
     assert "side checked out" in refused.err
     hqd.git("switch", "--quiet", "main")
     run(hqd)
@@ -154,7 +164,13 @@ def test_add_lays_down_whole_files_and_overwrites_nothing(hqd: CommandLine, tmp_
     )
     assert sent.parent.name == "general"
     assert sent.read_text() == "# Sent\n\nFrom a pipe.\n"
-    tagged = Path(hqd.ok("add", "--title", "Tagged: yes", "--tag", "a", "--tag", "b").out.strip())
+    note.write_text("---\nplaybook: letter\ntag: a\n---\n# Note\n")
+    answer = hqd.ok("add", str(note), "--title", "Tagged: yes", "--tag", "a", "--tag", "b", "--json").json()
+    assert [(Path(each["path"]).name, each["playbook"]) for each in answer["tasks"]] == [
+        ("note-3.md", "letter"), ("tagged-yes.md", None),
+    ]  # fmt: skip
+    assert [(each["path"], each["line"], each["key"]) for each in answer["noticed"]] == [("note.md", 3, "tag")]
+    tagged = Path(answer["tasks"][1]["path"])
     assert tagged.read_text().startswith("---\ntags:")
     assert [path.name for path in (hqd.root / "workspace/inbox").iterdir() if path.name.endswith(".tmp")] == []
 
@@ -181,8 +197,9 @@ def test_add_refuses_what_hqd_would_refuse(hqd: CommandLine, tmp_path: Path) -> 
         ("secret.md", "a secret"), ("latin.md", "not UTF-8"), ("empty.md", "is empty"), ("text.txt", "end in .md"),
         ("large.md", "too large"), ("_draft.md", "left alone"), ("nothing.md", "no such file"), (".", "is a folder"),
     ):  # fmt: skip
-        refused = hqd("add", str(tmp_path / name))
+        refused = hqd("add", str(tmp_path / name), "--json")
         assert refused.code in (1, 2), name
+        assert refused.json()["error"]["exit_code"] == refused.code
         assert said in refused.err, (name, refused.err)
     assert hqd("add").code == 2
     assert hqd("add", "--title", "X", "--playbook", "nope").code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import select
@@ -105,7 +106,7 @@ def test_a_dropped_task_runs_to_its_end(tmp_path: Path, env: dict[str, str], git
 
 
 def test_an_existing_repository_gets_one_commit_with_only_the_hq_in_it(
-    tmp_path: Path, env: dict[str, str], git: Git
+    tmp_path: Path, env: dict[str, str], git: Git, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Staged, unstaged and untracked work stays what it was."""
     root = person_repo(tmp_path / "repo", git)
@@ -116,7 +117,12 @@ def test_an_existing_repository_gets_one_commit_with_only_the_hq_in_it(
     (root / "staged.py").write_text("staged\n")
     git(root, "add", "staged.py")
     (root / "untracked.py").write_text("untracked\n")
-    assert init(root, env, agent="none") == 0
+    assert init(root, env, agent="none", as_json=True) == 0
+    made = json.loads(capsys.readouterr().out)
+    assert (made["schema_version"], made["path"], made["agent"]) == (1, str(root), "none")
+    assert made["commit"] == git(root, "rev-parse", "HEAD").strip()
+    assert made["playbooks"] == sorted(path.stem for path in (root / "playbooks").glob("*.toml"))
+    assert made["next"][0] == f"cd {root}"
     changed = git(root, "diff-tree", "-r", "--name-status", "HEAD~1", "HEAD").splitlines()
     assert {line.split("\t")[0] for line in changed} == {"A", "M"}
     assert [line for line in changed if line.startswith("M")] == ["M\t.gitignore"]

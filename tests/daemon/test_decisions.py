@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from hqd import bootstrap
 from hqd.cli.apply import apply
 from hqd.cli.board.show import show
 from hqd.cli.board.status import status
@@ -359,6 +360,38 @@ def test_check_and_show_name_decisions(hq: Headquarters, capsys: pytest.CaptureF
     assert show(call, task, as_json=True, attempt=None, file=None, step=None) == 0
     (row,) = json.loads(capsys.readouterr().out)["decisions"]
     assert (row["id"], row["in_force"]) == (decision.id, True)
+
+
+def test_a_board_whose_decisions_were_checked_and_fit_does_not_load_all_gates_again(
+    hq: Headquarters, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A faulty one is looked at anew each time, and what was remembered does not outlive an edit."""
+    looked: list[int] = []
+    registry = bootstrap.gate_registry
+
+    def counted(*args: Any) -> Any:
+        looked.append(1)
+        return registry(*args)
+
+    monkeypatch.setattr(bootstrap, "gate_registry", counted)
+
+    def board() -> tuple[int, list[str]]:
+        looked.clear()
+        assert status(Call(hq.env, hq.root), as_json=True, everything=False, at=None) == 0
+        problems = json.loads(capsys.readouterr().out)["problems"]
+        return len(looked), [each["message"] for each in problems]
+
+    hq.write(
+        "workspace/decisions/feet.md", "---\ntopic: x\ncheck: {kind: must_include, values: [feet]}\n---\n# In feet\n"
+    )
+    hq.commit()
+    board()
+    assert board() == (0, [])
+    hq.write("workspace/decisions/feet.md", "---\ntopic: x\ncheck: {kind: nonsense}\n---\n# In feet\n")
+    hq.commit()
+    for _time in range(2):
+        times, (said,) = board()
+        assert (times, "this check cannot run" in said) == (1, True)
 
 
 def test_an_edit_of_a_decision_or_a_document_is_named_until_it_is_applied(

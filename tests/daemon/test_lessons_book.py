@@ -305,7 +305,9 @@ def test_a_proposal_is_a_branch_to_be_merged_and_nothing_is_in_force_before(
         assert part in said
     assert BAD in said
     assert told(book, capsys, "lessons", "list")["lessons"][0]["state"] == "proposed"
-    assert hqd(book, capsys, "lessons", "accept", name)[0] == 0
+    accepted = told(book, capsys, "lessons", "accept", name)
+    assert (accepted["lesson"], accepted["word"], accepted["outcome"]) == (name, "accept", "done")
+    assert accepted["commit"] == book.git("rev-parse", "main")
     tree = book.git("show", f"main:{path}")
     assert 'status: "shadow"' in tree
     assert "precision:" in tree
@@ -342,8 +344,9 @@ def test_a_proposal_that_became_red_meanwhile_is_not_accepted_and_leaves_no_trac
     must = GateSpec(name="g", kind="must_include", params={"values": ["money back"]})
     put(book, topic="promises", gate=must)
     tip, before = book.git("rev-parse", "main"), (book.root / made["path"]).read_bytes()
-    assert main(["--hq", str(book.root), "lessons", "accept", made["id"]]) == 1
-    said = capsys.readouterr().err
+    assert main(["--hq", str(book.root), "lessons", "accept", made["id"], "--json"]) == 1
+    out, said = capsys.readouterr()
+    assert json.loads(out)["error"]["exit_code"] == 1
     assert f"{made['id']} is not let in, its check is red: contradicts L-0001" in said
     assert f"hqd lessons decline {made['id']}" in said
     assert (book.git("rev-parse", "main"), (book.root / made["path"]).read_bytes()) == (tip, before)
@@ -359,7 +362,8 @@ def test_a_red_lesson_is_not_proposed_and_a_declined_one_is_kept_as_retired(
     code, out = hqd(book, capsys, "lessons", "propose", "L-0001")
     assert code == 1
     assert "its check is red: it fires on all 1 corrections" in out
-    assert hqd(book, capsys, "lessons", "decline", "L-0001", "-m", "Too narrow")[0] == 0
+    declined = told(book, capsys, "lessons", "decline", "L-0001", "-m", "Too narrow")
+    assert (declined["word"], declined["commit"]) == ("decline", book.git("rev-parse", "main"))
     lesson = read_lessons(book_tree(book))[0]["lessons/L-0001-x.md"]
     assert lesson.status is LessonStatus.RETIRED
     assert "Declined by Ada: Too narrow" in lesson.account

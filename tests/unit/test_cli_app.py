@@ -102,6 +102,17 @@ def test_an_error_is_one_object_too_where_json_is_asked_for(
     assert told.err.startswith(f"hqd: {found['error']['message']}\n  {found['error']['remedy']}")
 
 
+def test_json_before_the_command_is_told_where_it_stands(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--json", "status"]) == 2
+    assert "after the command: `hqd status --json`" in json.loads(capsys.readouterr().out)["error"]["remedy"]
+
+
+def test_every_command_that_says_what_it_did_has_json() -> None:
+    without = {name for name, each in COMMANDS.items() if not any("--json" in param.opts for param in each.params)}
+    assert without == {"demo", "run", "lessons"}  # lessons: a group
+    assert all(any("--json" in param.opts for param in each.params) for each in COMMANDS["lessons"].commands.values())
+
+
 def test_without_json_an_error_prints_nothing_on_standard_output(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

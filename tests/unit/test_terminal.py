@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from hqd.cli import terminal
+from hqd.cli.teller import Teller
 
 NOW = datetime(2026, 11, 22, 12, tzinfo=UTC)
 
@@ -37,6 +38,23 @@ def test_json_has_the_version_first_and_times_as_text(capsys: pytest.CaptureFixt
     assert json.loads(said) == {"schema_version": 1, "at": "2026-11-22T12:00:00+00:00", "title": "ü\x1b"}
     assert "\x1b" not in said
     assert said.startswith('{\n  "schema_version": 1')
+
+
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb"), ("TERM", "xterm")])
+def test_a_terminal_without_styles_gets_plain_text(
+    name: str, value: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for each in ("NO_COLOR", "COLORTERM"):
+        monkeypatch.delenv(each, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    terminal.title("A title")
+    terminal.rows(("HEAD",), [["cell"]])
+    Teller().chapter("A chapter")
+    said = capsys.readouterr().out
+    assert all(word in said for word in ("A title", "HEAD", "cell", "A chapter"))
+    assert ("\x1b" in said) is (value == "xterm")
 
 
 @pytest.mark.parametrize(
