@@ -5,17 +5,19 @@ done/, and made anew where it is damaged. Only outputs of tasks in done/ are in 
 scores follow from that tree alone, whatever was looked at before.
 
 Plug-ins (entry point group `hqd.retrieval`): a callable `(query, texts) -> scores`, one number for each text, higher is
-better; it ranks the best that BM25 finds anew. One that fails is left out.
+better; it ranks the best that BM25 finds anew. One that fails is passed over: what is found says so, and the log once.
 """
 
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import sqlite3
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from hqd.adapters.disposable import make_folder, opened, remove
 from hqd.adapters.history import GitHistory
 from hqd.codec import layout
 from hqd.codec.record import UnreadableRecord, read_outputs
+from hqd.model.problem import one_line
 from hqd.model.record import OutputRef
 from hqd.model.task import State
 from hqd.ports import Accepted, History, Tree
@@ -49,6 +52,7 @@ MOST_CHARS = 200_000
 """Characters of an output that are indexed."""
 
 _RANKED_ANEW = 50
+_SAID = 300  # characters of what a plug-in says
 _ANSWERS = 1_000
 _WORD = re.compile(r"\w{3,}")
 _TABLES = """
@@ -61,18 +65,35 @@ CREATE VIRTUAL TABLE words_forms USING fts5vocab (words, 'row');
 """
 
 
-def rerankers() -> tuple[Callable[[], Any], ...]:
-    """How to load what is installed in this Python, in order of name."""
-    return tuple(point.load for point in sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value)))
+@dataclass(frozen=True, slots=True)
+class Plugin:
+    """A ranking by its name; `load` may fail as foreign code does."""
+
+    name: str
+    load: Callable[[], Any]
+
+
+def rerankers() -> tuple[Plugin, ...]:
+    """What is installed in this Python, in order of name."""
+    points = sorted(entry_points(group=GROUP), key=lambda point: (point.name, point.value))
+    return tuple(Plugin(point.name, point.load) for point in points)
+
+
+def _quiet(text: str) -> None:
+    """Nobody listens."""
 
 
 class SimilarIndex:
     """One for each process; several may share the file. A damaged file is replaced; without one nothing is found."""
 
-    def __init__(self, file: Path, history: History, plugins: Sequence[Callable[[], Any]] = ()) -> None:
+    def __init__(
+        self, file: Path, history: History, plugins: Sequence[Plugin] = (), note: Callable[[str], None] = _quiet
+    ) -> None:
         self._file = file
         self._history = history
         self._plugins = plugins
+        self._note = note
+        self._told: set[str] = set()  # plug-ins that have failed
         self._lock = threading.Lock()
         self._of: str | None = None  # done/ that words were counted in
         self._known: dict[str, int] = {}
@@ -87,7 +108,10 @@ class SimilarIndex:
                 return self._found[asked]
             for _try in range(2):
                 try:
-                    self._found[asked] = found = self._find(tree, playbook, step, query, most)
+                    found = self._find(tree, playbook, step, query, most)
+                    if any(each.remark for each in found):
+                        return found  # not kept: what has failed may come back
+                    self._found[asked] = found
                     if len(self._found) > _ANSWERS:
                         self._found.popitem(last=False)
                     return found
@@ -119,11 +143,11 @@ class SimilarIndex:
             ).fetchall()
             texts = [_text(database, row) for *_rest, row in rows] if self._plugins else []
         found = [(task, blob, _short(score)) for task, blob, score, _row in rows]
-        ranked = self._ranked(query, texts)
+        ranked, remark = self._ranked(query, texts)
         if ranked is not None:
             pairs = sorted(zip(ranked, found, strict=True), key=lambda pair: (-pair[0], pair[1][0]))
             found = [(task, blob, _short(float(score))) for score, (task, blob, _old) in pairs]
-        return tuple(Accepted(*each) for each in found[:most])
+        return tuple(Accepted(*each, remark) for each in found[:most])
 
     def _counts(self, database: sqlite3.Connection, tree: Tree, words: Sequence[str]) -> dict[str, int]:
         """In how many outputs each word stands, those of this very tree; what was counted for it is kept."""
@@ -136,16 +160,32 @@ class SimilarIndex:
             self._known.update((word, found.get(word, 0)) for word in new)
         return {word: self._known[word] for word in words if self._known[word]}
 
-    def _ranked(self, query: str, texts: Sequence[str]) -> list[float] | None:
-        for load in self._plugins if texts else ():
+    def _ranked(self, query: str, texts: Sequence[str]) -> tuple[list[float] | None, str]:
+        """Scores of the first plug-in that gives some, None: full text's stay; and what there is to say of others."""
+        failed: list[str] = []
+        for plugin in self._plugins if texts else ():
             try:
-                rank: Reranker = load()
+                rank: Reranker = plugin.load()
                 scores = [float(score) for score in rank(query, texts)]
-            except Exception:  # noqa: BLE001, S112 - foreign code: without it the ranking stays as it was
+            except Exception as fault:  # noqa: BLE001 - foreign code: without it the ranking stays as it was
+                failed.append(self._failed(plugin, type(fault).__name__, str(fault)))
                 continue
-            if len(scores) == len(texts):
-                return scores
-        return None
+            if len(scores) == len(texts) and all(map(math.isfinite, scores)):
+                return scores, "; ".join([*failed, f"ranked by {plugin.name}"] if failed else [])
+            what = (
+                f"{len(scores)} scores for {len(texts)} texts" if len(scores) != len(texts) else "a score is no number"
+            )
+            failed.append(self._failed(plugin, what, ""))
+        return None, "; ".join([*failed, "ranked by full text"] if failed else [])
+
+    def _failed(self, plugin: Plugin, what: str, said: str) -> str:
+        """For the manifest; the log has its own words too, once."""
+        told = f"retrieval plug-in {plugin.name} failed ({what})"
+        if plugin.name not in self._told:
+            self._told.add(plugin.name)
+            words = f": {one_line(said)[:_SAID]}" if said else ""
+            self._note(f"{told}{words}; similar work is ranked without it until it works again")
+        return told
 
     @contextlib.contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:

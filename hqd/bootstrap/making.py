@@ -62,18 +62,19 @@ def context_means(
     history: GitHistory,
     agents: Mapping[str, Agent] | None = None,
     elsewhere: Callable[[str], History] | None = None,
+    note: Callable[[str], None] = lambda _text: None,
 ) -> Means:
     """What prompts are gathered with, for the daemon and for whoever looks at what it would send.
 
     `agents`: those whose provider counts tokens are asked to; without them tokens are estimated. `elsewhere`: the
-    history of a target repository; without it their documents are not sent.
+    history of a target repository; without it their documents are not sent. `note`: the log; called from any thread.
     """
     from hqd.adapters.agents.anthropic import AnthropicAgent
     from hqd.adapters.similar_index import SimilarIndex, rerankers
     from hqd.adapters.token_counts import KeptCounts
 
     cache = root / layout.CACHE
-    similar = SimilarIndex(cache / "similar.sqlite", history, rerankers())
+    similar = SimilarIndex(cache / "similar.sqlite", history, rerankers(), note)
     counters = {name: agent for name, agent in (agents or {}).items() if isinstance(agent, AnthropicAgent)}
     counting = KeptCounts(cache / "tokens.sqlite", counters) if counters else None
     return Means(history, Library(history), similar, counting, elsewhere)

@@ -110,7 +110,9 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
         history=hq.history,
         secrets=found.known,
         accepted=Accepted(hq.history),
-        context=context_means(hq.root, hq.history, agents, lambda repo: GitHistory(mirrors.get(repo).repository)),
+        context=context_means(
+            hq.root, hq.history, agents, lambda repo: GitHistory(mirrors.get(repo).repository), display.note
+        ),
         programs=LocalPrograms(),
         environment=passing(env),
         vault=found,

@@ -88,11 +88,15 @@ class Programs(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """Work that was accepted: the output of a step of a task in done/, and how well it fits (higher is better)."""
+    """Work that was accepted: the output of a step of a task in done/, and how well it fits (higher is better).
+
+    `remark`: what went wrong with the ranking, for the manifest.
+    """
 
     task: str
     blob: str
     score: float
+    remark: str = ""
 
 
 class Similar(Protocol):

@@ -373,3 +373,70 @@ prompt_text = "Merge {{ children.parts | length }} parts that cost {{ cost }}."
     assert text.count("three good words") == 2
     assert "Merge 2 parts" in text
     assert rebuilt(hq, task) == 1
+
+
+RANKER = """
+calls = []
+
+
+def rank(query, texts):
+    calls.append(query)
+    if "broken" in query:
+        raise ConnectionError("no server at 127.0.0.1:9")
+    if "few" in query:
+        return [1.0]
+    if "nan" in query:
+        return [float("nan")] * len(texts)
+    return [float("Ships" in text) for text in texts]
+"""
+
+
+@pytest.fixture
+def ranker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installed plug-in that ranks ships first, unless it fails."""
+    folder = tmp_path / "site"
+    info = folder / "odd_ranker-1.0.dist-info"
+    info.mkdir(parents=True)
+    (folder / "odd_ranker.py").write_text(RANKER)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: odd-ranker\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text("[hqd.retrieval]\nodd = odd_ranker:rank\n")
+    monkeypatch.syspath_prepend(str(folder))
+
+
+@pytest.mark.usefixtures("ranker")
+def test_a_retrieval_plug_in_that_fails_is_named_once_and_full_text_ranks(tmp_path: Path) -> None:
+    """In the manifest of each attempt with its kind, in the log once with its own words."""
+    hq = make(tmp_path, general=SIMILAR)
+    settings = SETTINGS.replace(
+        'answers = "answers.jsonl"',
+        'answers = "answers.jsonl"\npick = "row.match is not defined or row.match == task.slug"',
+    )
+    hq.write("hqd.toml", settings)
+    hq.answers(
+        {"answer": "Apples and pears, apples and pears, in the orchard.", "match": "fruit"},
+        {"answer": "Ships bring pears over the ocean.", "match": "sea"},
+        {"answer": "Something else."},
+    )
+    hq.commit()
+    run(hq, "fruit.md", "sea.md")
+    words = ("fine", "broken", "few", "nan")
+    for word in words:
+        hq.drop(f"{word}.md", f"# {word}\n\nApples and pears in an orchard.\n")
+    with hq.daemon() as loop:
+        settle(loop)
+    found = {}
+    for word in words:
+        (manifest,) = manifests(hq, next(each for each in ended(hq) if f"-{word}-" in each))
+        rows = [each for each in manifest["sources"] if each["source"].startswith("similar:")]
+        found[word] = ([each["source"].split("-")[1] for each in rows], {each["why"] for each in rows})
+    plain = "matches its rule"
+    failed = f"{plain}; retrieval plug-in odd failed"
+    assert found == {
+        "fine": (["sea", "fruit"], {plain}),
+        "broken": (["fruit", "sea"], {f"{failed} (ConnectionError); ranked by full text"}),
+        "few": (["fruit", "sea"], {f"{failed} (1 scores for 2 texts); ranked by full text"}),
+        "nan": (["fruit", "sea"], {f"{failed} (a score is no number); ranked by full text"}),
+    }
+    (note,) = [each for each in hq.shown.notes if "retrieval plug-in" in each]
+    assert note.startswith("retrieval plug-in odd failed (")
+    assert note.endswith("similar work is ranked without it until it works again")

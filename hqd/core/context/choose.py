@@ -267,7 +267,7 @@ def _document(each: Candidate, text: Text, sent: str, tokens: int, why: str) -> 
         blob=each.blob,
         rule=each.rule,
         text=sent,
-        why=why,
+        why=f"{why}; {each.remark}" if each.remark else why,
         tokens=tokens,
         stable=each.stable,
         form=each.form,

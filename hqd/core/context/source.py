@@ -53,6 +53,7 @@ class Candidate:
     topic: str = ""  # the question that it answers: of two answers to one question only one is sent
     repo: str = ""  # the target repository that its blob is in; empty: the HQ
     moment: str = ""  # since when it holds, ISO 8601; of two answers the newer counts
+    remark: str = ""  # what else the account is to say of it, where it is sent
 
     @property
     def path(self) -> str:

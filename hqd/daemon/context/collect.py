@@ -255,6 +255,7 @@ def _similar(ruled: Ruled, job: Job, tree: Tree, similar: Similar | None) -> Ite
             stable=False,
             score=each.score,
             heading=f"Accepted for a similar task ({each.task})",
+            remark=each.remark,
         )
 
 
