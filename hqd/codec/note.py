@@ -21,6 +21,9 @@ PLACEHOLDER = "<!-- hqd: write your answer below this line and save -->"
 _PLACEHOLDERS = re.compile(r"<!--\s*hqd:.*?-->", re.DOTALL)
 MAX_OUTPUT = 200_000
 
+_CHOSEN_OTHERWISE = frozenset({ParkReason.DECISION})
+"""What only an edit of a file settles: such a note has no line to write an answer under."""
+
 _AGAIN = "Change what is missing, then `hqd retry {slug}`, or move the task file to `workspace/queue/`."
 _WHAT_TO_DO: dict[ParkReason, str] = {
     ParkReason.GATE_FAILED: "Read the findings. Edit the task or the gate, then `hqd retry {slug}`.",
@@ -46,7 +49,7 @@ _WHAT_TO_DO: dict[ParkReason, str] = {
     ParkReason.ONCE: "See at the other end whether it has acted. Then `hqd retry {slug}`, or `hqd drop {slug}`.",
     ParkReason.SPAWN: "Mend the list that the children come from, or the limit, then `hqd retry {slug}`.",
     ParkReason.CHILD_BLOCKED: "See what became of its children. `hqd retry {slug}` makes anew what was dropped.",
-    ParkReason.DECISION: "Choose which of the two holds, as it says above. Then `hqd retry {slug}`.",
+    ParkReason.DECISION: "Choose which of the two holds by an edit, as it says above. Then `hqd retry {slug}`.",
     ParkReason.NOT_IN_FORCE: "The playbook asks for what this hqd does not do yet. Change it, then `hqd retry {slug}`.",
 }
 
@@ -70,7 +73,8 @@ def write_note(record: Record, task: str, title: str, choices: Sequence[str] = (
     lines += _traces(record, task)
     if choices:
         lines += ["## Choices", "", *(f"- {one_line(choice)}" for choice in choices), ""]
-    lines += [ANSWER, "", PLACEHOLDER, ""]
+    if reason not in _CHOSEN_OTHERWISE:
+        lines += [ANSWER, "", PLACEHOLDER, ""]
     return "\n".join(lines).encode("utf-8", "replace")
 
 

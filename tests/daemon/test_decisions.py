@@ -211,6 +211,8 @@ def test_what_contradicts_a_decision_is_parked_with_both_texts_until_a_person_ch
         note = hq.git("show", f"main:workspace/blocked/{task.id}.note.md")
         assert "given in feet" in note
         assert "given in metres" in note
+        assert "## Answer" not in note, "an edit decides here, and an answer is refused"
+        assert "by an edit, as it says above. Then `hqd retry four`" in note
         (first,) = decisions(hq)
         text = (hq.root / f"workspace/blocked/{task.id}.md").read_text()
         hq.write(f"workspace/blocked/{task.id}.md", f"---\nsupersedes: {first.id}\n---\n{text}")
