@@ -19,8 +19,9 @@ from hqd.core.lessons.scope import scoped
 from hqd.core.limits.probes import tried
 from hqd.core.limits.rate import opens
 from hqd.core.moves import ClaimStep, End, FailStep, GoTo, Land, Move, Park
+from hqd.core.place import repo_of
 from hqd.core.recovery import DEFAULTS
-from hqd.core.reviews import autonomy
+from hqd.core.reviews import autonomy, holds
 from hqd.core.routing import choose
 from hqd.core.steps.ask import question
 from hqd.core.steps.spawn import Child, orphaned, plan
@@ -329,7 +330,7 @@ def holds_on(board: Board, task: Task, rules: Rules, playbook: Playbook, step: S
         if agent in rules.settings.agents:
             names.add(f"provider:{rules.settings.agents[agent].provider}")
     if step.review is not None:
-        names.add("forge")
+        names |= {holds.hold_on(None), holds.hold_on(repo_of(task, playbook))}
     return [hold for hold in board.holds.values() if hold.on in names or targets.held(hold, task, playbook, step)]
 
 

@@ -48,6 +48,7 @@ DEFAULTS: dict[Failure, Default] = {
     Failure.INTERRUPTED: Default(Path.AGAIN, ParkReason.CRASHED, "interrupted"),
     Failure.CRASHED: Default(Path.AGAIN, ParkReason.CRASHED, "the worker breaks on this task"),
     Failure.CREDENTIALS: Default(Path.HOLD, ParkReason.CRASHED, "credentials"),
+    Failure.ACCESS: Default(Path.HOLD, ParkReason.CRASHED, "access to a repository on the forge"),
     Failure.PROVIDER: Default(Path.HOLD, ParkReason.CRASHED, "provider"),
     Failure.DAY_BUDGET: Default(Path.HOLD, ParkReason.BUDGET, "the day's budget"),
     Failure.DISK: Default(Path.HOLD, ParkReason.CRASHED, "disk"),

@@ -38,7 +38,7 @@ def resting(live: Live, now: datetime) -> bool:
     if any(task.state is State.ACTIVE for task in live.tasks.values()):
         return False
     held = {hold.on for hold in (*live.holds.values(), *live.local_holds.values())}
-    if live.paused or any(not on.startswith(("agent:", "repo:", "push:")) for on in held):
+    if live.paused or any(not on.startswith(("agent:", "repo:", "push:", "forge:")) for on in held):
         return True
     return not any(
         task.state is State.QUEUE and task.cursor.not_before is not None and f"agent:{_agent(task)}" not in held

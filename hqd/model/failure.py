@@ -27,6 +27,7 @@ class Failure(StrEnum):
     TIMEOUT = "timeout"
     TRANSIENT = "transient"  # 429, 5xx, connection: retried with backoff, does not count
     CREDENTIALS = "credentials"  # 401, 403: a hold
+    ACCESS = "access"  # the forge, or its remote, keeps hqd from one target repository: a hold of its reviews
     PROVIDER = "provider"  # 402, spend limit, open circuit, unknown model: a hold
     DAY_BUDGET = "day_budget"  # a hold
     DISK = "disk"  # a hold
@@ -79,5 +80,7 @@ class ParkReason(StrEnum):
     NOT_IN_FORCE = "not_in_force"  # the playbook uses something this version does not do yet
 
 
-HOLD_FAILURES = frozenset({Failure.CREDENTIALS, Failure.PROVIDER, Failure.DAY_BUDGET, Failure.DISK, Failure.SETUP})
+HOLD_FAILURES = frozenset(
+    {Failure.CREDENTIALS, Failure.ACCESS, Failure.PROVIDER, Failure.DAY_BUDGET, Failure.DISK, Failure.SETUP}
+)
 """Failures that are not the task's own: they become holds, never parks."""

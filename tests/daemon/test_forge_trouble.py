@@ -12,7 +12,7 @@ from hqd.model.record import EventKind
 from hqd.model.task import State
 from tests.daemon.forge_words import events, last, news, place, review_of, reviewed, rounds, said, theirs, up
 from tests.daemon.headquarters import only, settle
-from tests.forge_hq import TASK, Forged
+from tests.forge_hq import ARTICLE, TASK, Forged
 
 
 @pytest.fixture
@@ -114,6 +114,37 @@ def test_what_a_person_has_to_mend_is_a_hold_that_lifts_by_itself(at: Forged) ->
             at.hq.ask(loop, "sync")
             settle(loop, lambda: loop.live.holds == {})
         assert events(at, task)[-1] == "review_opened"
+
+
+def test_a_repository_that_the_token_may_not_see_holds_its_own_reviews_alone(at: Forged) -> None:
+    text = (at.hq.root / "hqd.toml").read_text()
+    more = f'[repos.site]\nurl = "{at.bare}"\nforge_repo = "acme/hidden"\n'
+    page = (
+        ARTICLE.replace('"article"', '"page"').replace("accepts", 'repo = "site"\naccepts').replace("LAND", "on_merge")
+    )
+    at.hq.write("hqd.toml", f"{text}\n{more}")
+    at.hq.write("playbooks/page.toml", page.replace("STYLE", "merge"))
+    at.hq.commit()
+    with at.hq.daemon() as loop:
+        at.hq.drop("page.md", TASK.replace("[article]", "[page]"))
+        settle(loop, lambda: "forge-site" in loop.live.holds)
+        hold = loop.live.holds["forge-site"]
+        assert (hold.on, hold.reason) == ("forge:site", "access")
+        assert "repository site: " in hold.missing
+        assert "no such thing on the forge" in hold.missing
+        assert "`forge_repo` in [repos.site]" in hold.missing
+        settle(loop)
+        held = only(loop)
+        at.hq.drop("a.md", TASK)
+        settle(loop, lambda: bool(at.hq.folder("review")))
+        at.forge.merge(1, by="tim")
+        settle(loop, lambda: bool(at.hq.folder("done")))
+        assert set(loop.live.holds) == {"forge-site"}
+        assert only(loop).id == held.id
+        at.server.token = "another"  # refused for all
+        at.hq.drop("b.md", TASK)
+        settle(loop, lambda: "forge" in loop.live.holds)
+        assert "does not accept the token" in loop.live.holds["forge"].missing
 
 
 def test_a_limit_is_kept_to(at: Forged) -> None:

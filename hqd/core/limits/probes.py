@@ -14,7 +14,9 @@ def tried(hold: Hold, board: Board, rules: Rules, agents: Counter[str]) -> bool:
     """Whether an attempt, or an opening, is under way that meets the hold's cause. `agents`: runs of each."""
     kind, _, name = hold.on.partition(":")
     if kind == FORGE:
-        active = (task for task in board.tasks.values() if task.state is State.ACTIVE)
+        active = (
+            task for task in board.tasks.values() if task.state is State.ACTIVE and name in ("", task.cursor.repo)
+        )
         return any((step := board.step_of(task)) is not None and step.review is not None for task in active)
     if kind == "agent":
         return agents[name] > 0

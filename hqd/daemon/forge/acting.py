@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from hqd.core.reviews.holds import FORGE, hold
+from hqd.core.reviews.holds import hold, hold_name
 from hqd.core.reviews.merge import merge_message, to_merge
 from hqd.daemon.alarms import longer
 from hqd.daemon.batch import Written
@@ -31,7 +31,7 @@ from hqd.daemon.rulebook import Rulebook
 from hqd.errors import Conflict, Expected, ForgeRefused
 from hqd.model.board import Task
 from hqd.model.failure import Failure, Outcome, ParkReason
-from hqd.model.record import Event, EventKind, ReviewState
+from hqd.model.record import Event, EventKind, Hold, ReviewState
 from hqd.model.review import MergeStyle
 from hqd.model.task import State
 from hqd.ports import History, RemoteForge
@@ -71,7 +71,8 @@ class Acting:
         self._courier = Courier(self._server, self._take)
         self._wake: Callable[[], None] = lambda: None
         self._live: Live | None = None
-        self._since = time.monotonic()  # when the forge was last found to be held
+        self._began = time.monotonic()
+        self._since: dict[str, float] = {}  # hold -> when it was last found to stand
 
     def open(self, live: Live, wake: Callable[[], None]) -> None:
         self._live, self._wake = live, wake
@@ -150,7 +151,7 @@ class Acting:
     # -- merging ----------------------------------------------------------------------------------------------
 
     def _merge_what_is_to_be(self, draft: Draft, now: datetime) -> None:
-        held = FORGE in draft.holds and FORGE not in draft.board.probing
+        held = draft.holds.keys() - draft.board.probing
         wanted: set[tuple[str, str]] = set()
         for task in draft.tasks.values():
             style, review = to_merge(task, draft.board.step_of(task)), task.cursor.review
@@ -159,7 +160,7 @@ class Acting:
             key = (task.id, review.head)
             wanted.add(key)
             at = self._asked.setdefault(key, now + timedelta(seconds=self._turns.after(task)))
-            if at is not None and at <= now and not held:
+            if at is not None and at <= now and held.isdisjoint(_holds_of(task.cursor.repo)):
                 self._asked[key] = None
                 self._courier.send(self._merge(task, review, style))
         self._asked = {key: at for key, at in self._asked.items() if key in wanted or at is None}
@@ -190,22 +191,25 @@ class Acting:
 
     def _heard(self, draft: Draft, told: Told, now: datetime) -> None:
         kind, fault = told.errand.key[0], told.fault
-        what = meaning(fault) if fault is not None else None
+        what = meaning(fault, told.errand.repo) if fault is not None else None
         if what is not None and _is_everybodys(told, what):
-            self._hold(draft, what.failure, what.message, now)
-        elif fault is None and self._shows_that_it_is_back(told, draft) and self._live is not None:
-            self._live.lifting.add(FORGE)
+            self._hold(draft, hold(what.failure, what.message, now, repo=told.errand.repo), now)
+        elif fault is None and self._live is not None:
+            self._live.lifting |= self._shown_to_be_over(told, draft)
         if kind == "merge":
             self._merged(draft, told, now)
         elif fault is not None:
             self._note(f"forge: {' '.join(part for part in told.errand.key if part)}: {fault.message}")
 
-    def _shows_that_it_is_back(self, told: Told, draft: Draft) -> bool:
-        """Any errand, where the forge was down; where a right was missing, a merge."""
-        held = draft.holds.get(FORGE)
-        if held is None or told.began < self._since:
-            return False
-        return held.reason == Failure.PROVIDER.value or told.errand.key[0] == "merge"
+    def _shown_to_be_over(self, told: Told, draft: Draft) -> set[str]:
+        """The holds that a done errand lifts: any errand, where the forge was down; where a right was missing, a
+        merge."""
+        return {
+            name
+            for name in _holds_of(told.errand.repo) & draft.holds.keys()
+            if told.began >= self._since.get(name, self._began)
+            and (draft.holds[name].reason == Failure.PROVIDER.value or told.errand.key[0] == "merge")
+        }
 
     def _merged(self, draft: Draft, told: Told, now: datetime) -> None:
         key = (told.errand.key[1], told.errand.key[2])
@@ -241,38 +245,38 @@ class Acting:
 
     # -- the hold ---------------------------------------------------------------------------------------------
 
-    def _hold(self, draft: Draft, failure: Failure, missing: str, now: datetime) -> None:
-        if FORGE in draft.holds:
-            self._later(draft.holds[FORGE].since, now, None)
+    def _hold(self, draft: Draft, wanted: Hold, now: datetime) -> None:
+        if wanted.name in draft.holds:
+            self._later(wanted.name, now, None)
         else:
-            draft.hold(hold(failure.value, missing, now), now)
-        self._since = time.monotonic()
+            draft.hold(wanted, now)
+        self._since[wanted.name] = time.monotonic()
 
     def _probe(self, each: Written, now: datetime) -> None:
         """An opening tells whether a held forge is back; one that began before the hold tells nothing."""
         live, event = self._live, each.event
-        if each.hold is not None and each.hold.name == FORGE:
-            self._since = time.monotonic()
-        if live is None:
+        if each.hold is not None:
+            self._since[each.hold.name] = time.monotonic()
+        if live is None or each.before is None:
             return
-        held = live.holds.get(FORGE)
-        began = each.before.cursor.since if each.before is not None else None
-        if held is None or held.since == now or (began is not None and began < held.since):
-            return
-        if event.event is EventKind.REVIEW_OPENED:
-            live.probe_at.pop(FORGE, None)
-            live.lifting.add(FORGE)
-        elif event.event is EventKind.FINISHED and event.outcome is Outcome.REFUSED and event.agent is None:
-            self._later(held.since, now, event.retry_after)
+        for name in _holds_of(each.before.cursor.repo) & live.holds.keys():
+            held, began = live.holds[name], each.before.cursor.since
+            if held.since == now or (began is not None and began < held.since):
+                continue
+            if event.event is EventKind.REVIEW_OPENED:
+                live.probe_at.pop(name, None)
+                live.lifting.add(name)
+            elif event.event is EventKind.FINISHED and event.outcome is Outcome.REFUSED and event.agent is None:
+                self._later(name, now, event.retry_after)
 
-    def _later(self, since: datetime, now: datetime, wait: float | None) -> None:
+    def _later(self, name: str, now: datetime, wait: float | None) -> None:
         live = self._live
-        held = live.holds.get(FORGE) if live is not None else None
+        held = live.holds.get(name) if live is not None else None
         if live is None or held is None:
             return
-        due = live.probe_at.get(FORGE, held.probe)
+        due = live.probe_at.get(name, held.probe)
         if due is None or now >= due:
-            live.probe_at[FORGE] = now + longer(held, due or now, wait)
+            live.probe_at[name] = now + longer(held, due or now, wait)
 
     # -- what follows an event --------------------------------------------------------------------------------
 
@@ -314,3 +318,8 @@ def _is_everybodys(told: Told, what: Meaning) -> bool:
     """Whether a refusal is of all that hqd wants there; a pull request may be locked, or gone, by itself."""
     lost = isinstance(told.fault, ForgeRefused) and told.fault.cause == "credentials"
     return what.holds and (lost or told.errand.key[0] == "merge")
+
+
+def _holds_of(repo: str | None) -> set[str]:
+    """Names of the holds that keep a repository's reviews."""
+    return {hold_name(None), hold_name(repo)}

@@ -16,8 +16,10 @@ from hqd.errors import (
 )
 from hqd.model.failure import Failure, Outcome
 
-HOLDING = frozenset({"credentials", "rights", "missing", "moved"})
-"""Causes of ForgeRefused that are nobody's work: all reviews wait until a person has seen to it."""
+_OF_ONE = frozenset({"rights", "missing", "moved"})
+"""Causes of ForgeRefused that tell of the repository that was asked about, where all others may be in order."""
+HOLDING = frozenset({"credentials"}) | _OF_ONE
+"""Causes of ForgeRefused that are nobody's work: reviews wait until a person has seen to it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +36,11 @@ class Meaning:
         return self.outcome is Outcome.REFUSED
 
 
-def meaning(fault: HqdError) -> Meaning:
-    """Of a fault that kept a review from being opened or landed."""
+def meaning(fault: HqdError, repo: str | None) -> Meaning:
+    """Of a fault that kept a review from being opened or landed. `repo`: the target repository; None: the HQ, whose
+    own troubles hold all reviews."""
+    if repo is not None and (isinstance(fault, RemoteRefused) or _is_of_one(fault)):
+        return Meaning(Outcome.REFUSED, Failure.ACCESS, _of_one(fault, repo))
     said = joined(fault.message, fault.remedy)
     if isinstance(fault, ForgeUnavailable):
         return Meaning(Outcome.REFUSED, Failure.PROVIDER, said, fault.wait)
@@ -51,3 +56,14 @@ def meaning(fault: HqdError) -> Meaning:
     if isinstance(fault, ForgeRefused):
         return Meaning(Outcome.FAILED, Failure.FORGE, said)
     return Meaning(Outcome.FAILED, Failure.TRANSIENT, said)
+
+
+def _is_of_one(fault: HqdError) -> bool:
+    return isinstance(fault, ForgeRefused) and fault.cause in _OF_ONE
+
+
+def _of_one(fault: HqdError, repo: str) -> str:
+    remedy = fault.remedy
+    if _is_of_one(fault):  # the forge's own remedies are about `repo` in [forge]
+        remedy = f"look at `url` and `forge_repo` in [repos.{repo}], and give the token of [forge] access to it"
+    return joined(f"repository {repo}: {fault.message}", remedy)

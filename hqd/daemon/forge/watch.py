@@ -13,22 +13,20 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from hqd.core.reviews.holds import FORGE, hold
 from hqd.core.reviews.replies import Reply, replies
 from hqd.core.reviews.words import Act, Heard, Said, Terms, listen
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
 from hqd.daemon.forge import memory
 from hqd.daemon.forge.asking import Asker, Look, Round, Told, Want
-from hqd.daemon.forge.faults import meaning
 from hqd.daemon.forge.heeding import heed, terms_of
 from hqd.daemon.forge.source import Source, Sources
+from hqd.daemon.forge.troubles import Troubles
 from hqd.daemon.forge.turns import Turns
 from hqd.daemon.live import Live
 from hqd.daemon.repositories.places import Places
-from hqd.errors import Expected, HqdError
+from hqd.errors import Expected
 from hqd.model.board import Board, Task
-from hqd.model.failure import Failure
 from hqd.model.forge_news import RepositoryNews, ReviewNews
 from hqd.model.record import ReviewState
 from hqd.model.review import ReviewStatus
@@ -38,9 +36,6 @@ SAVE_EVERY = 1.0
 """Seconds between two writings of what was heard."""
 _STRICT = frozenset({State.REVIEW, State.BLOCKED})
 """States in which the branch does not move by hqd itself: what a look from before says of it is not believed."""
-_ASKING = "asking the forge: "
-"""What a hold of the watch begins with; those of openings are lifted by openings."""
-
 
 NOTHING = Said()
 
@@ -79,9 +74,7 @@ class Watch:
         self._askers: dict[str | None, Asker] = {}
         self._known: dict[str, _Known] = {}
         self._answers: dict[str, tuple[str, str]] = {}  # of this draft: task -> (item, what its author is told)
-        self._fault: HqdError | None = None
-        self._told: HqdError | None = None  # the last fault that was seen as a hold
-        self._good: datetime | None = None  # when a round ended well, since the last fault
+        self._troubles = Troubles()
         self._until: dict[str, datetime] = {}
         self._wake: Callable[[], None] = lambda: None
         self._live: Live | None = None
@@ -98,7 +91,7 @@ class Watch:
         self._answers = {}
         while not self._inbox.empty():
             self._take(*self._inbox.get())
-        self._hold(draft, now)
+        self._troubles.hold(draft, now)
         wants: dict[str | None, dict[int, Want]] = {repo: {} for repo in self._askers}
         askers: dict[str | None, Asker | None] = {}
         followed = set()
@@ -114,6 +107,7 @@ class Watch:
                 wants.setdefault(repo, {})[state.number] = self._follow(draft, task, state, asker.source, now)
         for repo, wanted in wants.items():
             self._askers[repo].want(wanted)
+        self._troubles.keep(askers)
         for gone in self._known.keys() - followed:
             self._forget(gone)
         self._save()
@@ -142,7 +136,7 @@ class Watch:
     def busy(self) -> bool:
         if not self._inbox.empty() or any(asker.busy for asker in list(self._askers.values())):
             return True
-        if self._fault is not None:
+        if self._troubles.first is not None:
             return False
         return any(asker.unsaid for asker in self._askers.values()) or any(
             known.said.fresh for known in self._known.values()
@@ -151,8 +145,8 @@ class Watch:
     def said(self) -> str:
         if not self._askers:
             return ""
-        if self._fault is not None:
-            return f"forge: {self._fault.message}"
+        if (fault := self._troubles.first) is not None:
+            return f"forge: {fault.message}"
         count = len(self._known)
         return f"forge: asked, {count} pull request{'' if count == 1 else 's'} followed"
 
@@ -170,7 +164,7 @@ class Watch:
             source = self._sources(repo)
         except Expected as fault:
             source = None
-            self._fault = self._fault or fault
+            self._troubles.unknown(repo, fault)
         known = self._askers.get(repo)
         if source is None or (known is not None and known.source.server is source.server):
             return known if source is not None else None
@@ -194,31 +188,16 @@ class Watch:
             known.first = {item.id: known.first.get(item.id, self._now()) for item in told.heard.items}
         elif isinstance(told, Round):
             about = about.model_copy(update={"asked": told.at, "trouble": "", "failing": None, "since": told.since})
-            self._fault, self._good = None, told.at
+            self._troubles.answered(repo, told.at)
             self._tell(repo, about)
         elif told.number is None:
             words = {"trouble": told.fault.message, "failing": about.failing or told.at}
-            self._fault, self._good = told.fault, None
+            self._troubles.failed(repo, told.fault)
             self._tell(repo, about.model_copy(update=words))
         else:
             for task, known in self._known.items():
                 if known.look is not None and known.look.number == told.number:
                     self._tell_of(task, trouble=told.fault.message)
-
-    def _hold(self, draft: Draft, now: datetime) -> None:
-        """A forge that will say no until a person has seen to it is a hold; one that is down is only waited for.
-
-        Each fault holds once, and only a later answer lifts: of two hosts the forge may let in one and not the other.
-        """
-        there = draft.holds.get(FORGE)
-        if there is not None:
-            self._told = self._fault
-        if self._fault is not None and self._fault is not self._told:
-            meant = meaning(self._fault)
-            if meant.holds and meant.failure is not Failure.PROVIDER:
-                draft.hold(hold(meant.failure.value, f"{_ASKING}{meant.message}", now), now)
-        elif there is not None and there.missing.startswith(_ASKING) and self._good and self._good > there.since:
-            draft.lift(FORGE, now, "hqd", "the forge answers again")
 
     # -- what follows -------------------------------------------------------------------------------------------
 

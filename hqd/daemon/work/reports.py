@@ -37,7 +37,7 @@ def finish(draft: Draft, report: Report, values: Values, now: datetime, agent: s
     if event.outcome is Outcome.REFUSED and event.agent is not None:
         draft.refused_probe(circuit.on_agent(draft.holds, event.agent, rules.settings.agents))
     after = draft.happen(task, event, files=report.files)
-    forge = forge_hold(event)
+    forge = forge_hold(event, task.cursor.repo)
     if forge is not None:
         draft.refused_probe(frozenset({forge.name}))
         draft.hold(forge, now)

@@ -148,7 +148,7 @@ class Runner:
         except BranchMoved:
             raise
         except HqdError as fault:
-            what = meaning(fault)
+            what = meaning(fault, job.repo)
             ended = job.ended(what.outcome, what.failure, clean(what.message, self._shop.secrets()))
             return replace(ended, retry_after=what.wait)
 
