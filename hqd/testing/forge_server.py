@@ -124,6 +124,11 @@ class ForgeServer:
     def count(self, method: str, path: str = "") -> int:
         return sum(1 for seen in self.requests if seen.method == method and re.search(path, seen.path))
 
+    def done(self, method: str, path: str) -> int:
+        """How many such requests the forge has carried out; one that was asked for twice may be refused once."""
+        fit = (seen for seen in self.requests if seen.method == method and re.search(path, seen.path))
+        return sum(1 for seen in fit if 200 <= seen.status < 300)
+
     def failure_for(self, method: str, path: str) -> Failure | None:
         with self.forge.lock:
             found = next((each for each in self.failures if each.fits(method, path)), None)

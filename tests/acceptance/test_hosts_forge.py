@@ -67,7 +67,7 @@ def test_two_hosts_open_hear_and_merge_each_review_once(tmp_path: Path) -> None:
             for daemon in daemons:
                 stop(daemon)
         assert sorted(pull.branch for pull in at.forge.pulls.values()) == sorted(f"hqd/{task}" for task in tasks)
-        assert at.server.count("PUT", "/merge$") == 2
+        assert at.server.done("PUT", "/merge$") == 2
         said = Counter(
             (each.number, each.body.splitlines()[0]) for each in at.forge.comments if each.author == at.forge.me
         )
@@ -100,7 +100,7 @@ def test_hosts_that_are_killed_in_turn_relieve_each_other_and_the_forge_sees_one
         finally:
             for daemon in alive:
                 stop(daemon)
-        assert at.server.count("PUT", r"/pulls/1/merge$") == 1
+        assert at.server.done("PUT", r"/pulls/1/merge$") == 1
         records = hosts[0].records(task)
         died = [r.host for r in records if r.outcome is not None and r.outcome.value == "interrupted"]
         claimed = [r.host for r in records if r.event.value == "claimed" and r.step == "approve"]

@@ -56,7 +56,7 @@ def once(at: Forged, task: str) -> None:
     """Nothing on the forge was done twice, and nothing on main."""
     assert list(at.forge.pulls) == [1]
     assert set(said(at).values()) == {1}
-    assert at.server.count("POST", r"/pulls/1/merge$") <= 1
+    assert at.server.done("POST", r"/pulls/1/merge$") <= 1
     form = "%(trailers:key=Hqd-Event,valueonly,separator=)|%(trailers:key=Hqd-Attempt,valueonly,separator=)|%s"
     rows = [row.split("|") for row in at.git("log", f"--format={form}", "main").splitlines() if task[9:-7] in row]
     once_each = [tuple(row) for row in rows if row[0] in ("claimed", "finished", "landed", "done")]
@@ -76,6 +76,7 @@ def test_two_hosts_hear_answer_and_merge_one_review_once(tmp_path: Path) -> None
         task = only(one)
         opened = other.records(task.id)[-1].host
         elsewhere = one if two.parts.host == opened else two
+        both(one, two, lambda: not one.outsides.busy and not two.outsides.busy)
         at.forge.on_line(1, "tim", PATH, 1, "Say better")
         at.forge.say(1, "And nicer", by="tim")
         hint(elsewhere)
