@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -80,6 +81,14 @@ def test_the_providers_own_count_never_exceeds_the_budget_and_is_kept(tmp_path: 
         assert own == manifest["tokens"]
         assert own <= manifest["budget"] == WINDOW - ANSWER - int(0.02 * WINDOW)
         assert own > 0.5 * manifest["budget"], "and it is used"
+    blocks = [question.body["messages"][0]["content"] for question in questions]
+    assert [[block.get("cache_control") for block in each] for each in blocks] == [[{"type": "ephemeral"}, None]] * 2
+    assert blocks[0][0] == blocks[1][0], "one step's tasks share the cached part to the byte"
+    assert "# Task" in blocks[0][1]["text"]
+    assert {**questions[0].body, "messages": None} == {**questions[1].body, "messages": None}, "and what stands before"
+    for manifest, (stable, _rest) in zip((first, second), blocks, strict=True):
+        assert manifest["stable_sha256"] == hashlib.sha256(stable["text"].encode()).hexdigest()
+        assert all(row["source"] in stable["text"] for row in manifest["sources"] if row["status"] != "dropped")
     documents = [request.prompt for request in asked if request.prompt.startswith("# Document: ")]
     assert len(documents) == len(set(documents)), "no document is counted twice"
     (hq.root / ".hqd/tokens.sqlite").write_bytes(b"no database at all")
