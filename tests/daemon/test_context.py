@@ -177,7 +177,7 @@ def test_a_preview_shows_what_is_in_the_way_before_all_else(tmp_path: Path, caps
     assert asked(call, ("one", "research"), Wish()) == 1
     shown = capsys.readouterr()
     lines = shown.out.splitlines()
-    assert "nothing can be sent; the budget is 900 tokens" in lines[0]
+    assert "nothing is sent; the budget is 900 tokens" in lines[0]
     names = [line for line in lines if "workspace/context/" in line]
     assert ["b-long.md" in each for each in names] == [True, False]
     assert "is required and has" in names[0]

@@ -170,7 +170,7 @@ def show(told: dict[str, Any]) -> None:
     agent = told["agent"] or "nobody"
     sent = f"{told['tokens']} of {told['budget']} tokens"
     if told["unsent"] is not None:
-        sent = f"nothing can be sent; the budget is {told['budget']} tokens"
+        sent = f"nothing is sent; the budget is {told['budget']} tokens"
     terminal.title(f"{told['step']}, attempt {told['attempt']} by {agent}: {sent}")
     body = [
         [row["status"], "" if row["tokens"] is None else str(row["tokens"]), row["source"], row["rule"], _why(row)]
