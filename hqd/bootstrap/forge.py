@@ -10,7 +10,7 @@ from typing import Any
 from hqd.adapters.forges.reviews import NoForge, ServerForge
 from hqd.adapters.local_forge import LocalForge
 from hqd.adapters.secrets import EnvironmentSecrets, reference, where_to_put
-from hqd.core.reviews.names import clone_url, host_of, is_on, repository_at
+from hqd.core.reviews.names import clone_url, host_of, is_on, name_on, repository_at
 from hqd.errors import ForgeRefused, ForgeUnavailable, Misconfigured, RemoteRefused, RemoteUnavailable
 from hqd.model.settings import Forge as ForgeSettings
 from hqd.model.settings import Repository, Settings
@@ -46,8 +46,8 @@ class Forges:
     def of(self, repository: Repository, target: Target, branches: Branches) -> Forge:
         """A target repository's; local where it is on no forge, or on another one than `[forge]` names."""
         settings = self._settings().forge
-        name = repository.forge_repo or repository_at(repository.url, host_of(settings))
-        if settings.kind == "local" or name is None:
+        name = name_on(settings, repository)
+        if name is None:
             return LocalForge(branches, target)
         return self._made(name, target, repository.branch, branches)
 

@@ -12,6 +12,7 @@ from hqd.bootstrap.oneself import asking
 from hqd.bootstrap.opening import Hq
 from hqd.bootstrap.proposals import proposing
 from hqd.bootstrap.watching import sources_of, turns_of, watch_of
+from hqd.core.reviews.names import name_on
 from hqd.daemon.autonomy import Autonomy
 from hqd.daemon.forge.acting import Acting
 from hqd.daemon.forge.remind import Reminders
@@ -19,11 +20,13 @@ from hqd.daemon.lessons.proposing import Proposer
 from hqd.daemon.lessons.teaching import Teaching
 from hqd.daemon.outside import Outside
 from hqd.daemon.repositories.places import Places
+from hqd.daemon.repositories.targets import Targets
 from hqd.daemon.rulebook import Rulebook
+from hqd.model.settings import Settings
 from hqd.ports import Checkout, Notifier
 
 _OF_BRANCHES = frozenset({"push", "pull_request", "Push Hook", "Merge Request Hook", "unknown"})
-"""Deliveries after which main of origin may be another."""
+"""Deliveries after which main of origin, or of a target repository, may be another."""
 
 
 def outsides_of(
@@ -35,6 +38,7 @@ def outsides_of(
     found: EnvironmentSecrets,
     note: Callable[[str], None],
     notifier: Notifier,
+    targets: Targets,
     catch_up: Callable[[str | None], None] = lambda _commit: None,
 ) -> tuple[Outside, ...]:
     """In the order in which a turn asks them. `catch_up`, from any thread: origin's main is to be brought here, where
@@ -44,6 +48,7 @@ def outsides_of(
         watch.hint(wake.number, wake.commit)
         if wake.event in _OF_BRANCHES:
             catch_up(None)
+            targets.seek(lambda repo: _is_about(wake, rulebook.current.settings, repo))
 
     turns = turns_of(hq, rulebook)
     sources = sources_of(hq, rulebook, places, mirrors, catch_up)
@@ -53,3 +58,10 @@ def outsides_of(
     teaching = Teaching(hq.history, checkout, rulebook, hq.private, Proposer(proposing(hq.root, hq.env), note))
     autonomy = Autonomy(rulebook, asking(hq.root, hq.env, ("report", "autonomy", "--propose", "--json")), note)
     return (watch, acting, Reminders(notifier), listening, teaching, autonomy)
+
+
+def _is_about(wake: Wake, settings: Settings, repo: str) -> bool:
+    """Whether a delivery may be about a target repository: it names that one, or none. Forges ignore the case."""
+    found = settings.repos.get(repo)
+    name = name_on(settings.forge, found) if found is not None else None
+    return name is not None and (wake.repo is None or wake.repo.lower() == name.lower())

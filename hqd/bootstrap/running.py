@@ -140,7 +140,7 @@ def _assemble(hq: Hq, env: Mapping[str, str], display: Display, stack: ExitStack
     targets = Targets(places, executor, rulebook, note=display.note)
     outsides: tuple[Outside, ...] = (targets,)
     if not quiet:
-        known = (places, mirrors, found, display.note, notifier, following.seek)
+        known = (places, mirrors, found, display.note, notifier, targets, following.seek)
         outsides = (*outsides, *outsides_of(hq, rulebook, checkout, *known))
     if following.origin is not None and (not quiet or settings.hq.hosts == "many" or _to_sync(hq.private)):
         outsides = (following.origin, *outsides)

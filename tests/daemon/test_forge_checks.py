@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import socket
 from functools import partial
 from pathlib import Path
 
 from hqd.model.board import Task
 from hqd.model.failure import ParkReason
 from hqd.model.task import State
+from hqd.testing.forge_state import Event
 from tests.daemon.forge_words import Ahead, events, last, news, place, review_of, reviewed, rounds, said, theirs, up
 from tests.daemon.headquarters import make, only, settle
+from tests.daemon.target_repository import site
 from tests.forge_hq import TASK, Forged
 
 CHECKED = """
@@ -162,8 +165,6 @@ def test_without_a_forge_a_reminder_is_a_notification(tmp_path: Path) -> None:
 
 
 def test_a_webhook_wakes_and_a_forged_or_replayed_one_does_not(tmp_path: Path) -> None:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -193,8 +194,6 @@ def test_a_webhook_wakes_and_a_forged_or_replayed_one_does_not(tmp_path: Path) -
 
 
 def test_an_address_that_is_taken_is_told_and_does_not_stop_hqd(tmp_path: Path) -> None:
-    import socket
-
     with place(tmp_path) as at, socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -205,3 +204,33 @@ def test_an_address_that_is_taken_is_told_and_does_not_stop_hqd(tmp_path: Path) 
         with at.hq.daemon() as loop:
             up(at, loop)
         assert any("cannot listen for webhooks" in note for note in at.hq.shown.notes)
+
+
+def test_a_push_to_a_target_repository_is_fetched_when_a_webhook_names_it(tmp_path: Path) -> None:
+    """Nothing of the payload is believed, and a push elsewhere fetches nothing here."""
+    with place(tmp_path) as at, socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+        people = site(tmp_path, at.hq.env)
+        text = (at.hq.root / "hqd.toml").read_text().replace("[hq]\n", '[hq]\nfetch = "1h"\n')
+        text += f'[webhook]\nlisten = "127.0.0.1:{port}"\nsecret = "secret:hook"\n'
+        text += f'[repos.site]\nurl = "{people.remote}"\nforge_repo = "acme/site"\n'
+        at.hq.write("hqd.toml", text)
+        page = (at.hq.root / "playbooks/article.toml").read_text()
+        at.hq.write("playbooks/article.toml", page.replace("accepts", 'repo = "site"\naccepts'))
+        at.hq.commit()
+        at.hq.env["HQD_SECRET_HOOK"] = "shared"
+        probe.close()
+        with at.hq.daemon() as loop:
+            at.hq.drop("a.md", TASK)
+            settle(loop, lambda: "forge-site" in loop.live.holds)  # the fake serves acme/hq alone: the task waits
+            settle(loop)
+            before = loop.parts.places("site").branches.main()
+            pushed = people.commit({"README.md": "More.\n"}, "By hand")
+            for name, there in (("acme/other", before), ("Acme/Site", pushed)):
+                at.forge.name = name
+                told = Event(f"push-{name}", "push", "", None, "tim")
+                assert at.server.deliver(told, "shared", f"http://127.0.0.1:{port}/") == 204
+                at.forge.name = "acme/hq"
+                settle(loop)
+                assert loop.parts.places("site").branches.main() == there

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from urllib.parse import urlsplit
 
-from hqd.model.settings import Forge
+from hqd.model.settings import Forge, Repository
 
 _HOSTS = {"github": "github.com", "gitlab": "gitlab.com"}
 _SCP = re.compile(r"(?:[^@/:]+@)?(?P<host>[^@/:]+):(?P<path>[^/].*)")
@@ -31,6 +31,13 @@ def repository_at(url: str, host: str | None) -> str | None:
     if host is None or found.lower() != host.lower() or not _NAME.fullmatch(name):
         return None
     return name
+
+
+def name_on(forge: Forge, repository: Repository) -> str | None:
+    """A target repository's `owner/name` on the forge; None where it is on no forge, or on another one."""
+    if forge.kind == "local":
+        return None
+    return repository.forge_repo or repository_at(repository.url, host_of(forge))
 
 
 def clone_url(forge: Forge) -> str | None:

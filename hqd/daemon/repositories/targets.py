@@ -51,6 +51,7 @@ class _Known:
     failures: int = 0
     fault: HqdError | None = None
     fetching: bool = False
+    stale: bool = False  # somebody says that it has moved since the last fetch began
     new: bool = False  # fetched since it was last looked whether something landed
     wanted: frozenset[str] = frozenset()  # tasks
     unshown: dict[str, str] = field(default_factory=dict)  # task -> tip that the remote does not want
@@ -87,6 +88,7 @@ class Targets:
         self._live: Live | None = None
         self._wake: Callable[[], None] = lambda: None
         self._closed = False
+        self._sought: queue.SimpleQueue[Callable[[str], bool]] = queue.SimpleQueue()
 
     # ---- as an Outside
 
@@ -97,6 +99,8 @@ class Targets:
         self._now = (now, self._clock())
         while not self._home.empty():
             self._heard(self._home.get())
+        while not self._sought.empty():
+            self._seek(self._sought.get())
         self.pushes.before()
         self._offer()
 
@@ -130,10 +134,15 @@ class Targets:
             known.tried = known.good = -1e9
         self._fetch_wanted()
 
+    def seek(self, is_meant: Callable[[str], bool]) -> None:
+        """The repositories that are meant may have moved: they are fetched in the next turn. From any thread."""
+        self._sought.put(is_meant)
+        self._wake()
+
     @property
     def busy(self) -> bool:
         waiting = any(known.wanted and known.fault is not None and not _held(known) for known in self._known.values())
-        return waiting or self.pushes.busy or any(known.fetching for known in self._known.values())
+        return waiting or self.pushes.busy or any(known.fetching or known.stale for known in self._known.values())
 
     def said(self) -> str:
         told = []
@@ -158,6 +167,12 @@ class Targets:
 
     # ---- fetching
 
+    def _seek(self, is_meant: Callable[[str], bool]) -> None:
+        """A fetch that is under way may have looked too early; one that failed keeps its pace."""
+        for repo, known in self._known.items():
+            if known.wanted and not known.failures and is_meant(repo):
+                known.stale = True
+
     def _fetch_wanted(self) -> None:
         live = self._live
         if live is None or self._closed:
@@ -180,12 +195,14 @@ class Targets:
                 unseen = {
                     task: head for task, head in tasks.items() if head is not None and known.unshown.get(task) != head
                 }
-                known.fetching, known.tried = True, self._clock()
+                known.fetching, known.stale, known.tried = True, False, self._clock()
                 self._executor.submit(self._fetch, repo, unseen, known.tried)
 
     def _due(self, known: _Known) -> float:
         if known.failures:
             return known.tried + min(LONGEST_RETRY, FIRST_RETRY * 2.0 ** (known.failures - 1))
+        if known.stale:
+            return known.tried
         return known.good + self._interval()
 
     def _interval(self) -> float:
