@@ -29,8 +29,11 @@ OPTIONS = (
     "-c", "gc.auto=0",
     "-c", "maintenance.auto=false",
     "-c", "advice.detachedHead=false",
+    "-c", "core.packedRefsTimeout=10000",
+    "-c", "core.filesRefLockTimeout=1000",
 )  # fmt: skip
-"""Given to every call. `core.splitIndex`: an index that stands in one file can be copied and renamed."""
+"""Given to every call. `core.splitIndex`: an index that stands in one file can be copied and renamed. The time-outs, in
+milliseconds: git waits for a lock of another git, of hqd or of a person, rather than fail."""
 
 DURABLE = ("-c", "core.fsync=all")
 """Given to every call whose objects or refs must outlive a power cut."""
@@ -65,9 +68,17 @@ class GitFailed(Expected):
 
     def __init__(self, args: Sequence[str], code: int, stderr: str) -> None:
         said = " ".join(stderr.split())[-600:] or f"exit code {code}"
-        super().__init__(f"git {args[0] if args else ''}: {said}")
+        super().__init__(f"git {_command(args)}: {said}")
         self.code = code
         self.stderr = stderr
+
+
+def _command(args: Sequence[str]) -> str:
+    """The command's name: what is left of it behind `-c KEY=VALUE`."""
+    rest = list(args)
+    while rest and rest[0] == "-c":
+        del rest[:2]
+    return rest[0] if rest else ""
 
 
 @dataclass(frozen=True, slots=True)

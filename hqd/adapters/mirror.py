@@ -32,7 +32,6 @@ from hqd.model.settings import Repository
 from hqd.model.spelling import meant
 from hqd.ports import Remote
 
-FOLDER = "repos"
 _HEADS = "refs/heads/"
 _TASKS = f"{_HEADS}{branch_name('')}"
 _THERE = "refs/hqd/there/"

@@ -23,6 +23,9 @@ _IN_PROGRESS = (
     ("sequencer", "cherry_pick"),
 )
 
+MIRRORS = "repos"
+"""The folder beside the lock and the journal with the bare clones of target repositories."""
+
 
 @dataclass(frozen=True)
 class GitRepository:

@@ -13,7 +13,7 @@ from hqd.adapters.environment import passing
 from hqd.adapters.history import GitHistory
 from hqd.adapters.mirror import Mirrors
 from hqd.adapters.programs import LocalPrograms
-from hqd.adapters.repository import GitRepository
+from hqd.adapters.repository import MIRRORS, GitRepository
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.judging import gate_registry
 from hqd.bootstrap.opening import Hq
@@ -83,10 +83,10 @@ def context_means(
 def mirrored(private: Path, env: Mapping[str, str], stack: ExitStack) -> Callable[[str], History]:
     """Target repositories as the daemon's mirrors have them, for whoever looks on: nothing is made or fetched."""
     from hqd.adapters.git import Git
-    from hqd.adapters.mirror import FOLDER, Mirrors
+    from hqd.adapters.mirror import Mirrors
     from hqd.adapters.objects import Objects
 
-    mirrors = Mirrors(private / FOLDER, env, dict)
+    mirrors = Mirrors(private / MIRRORS, env, dict)
 
     def history(repo: str) -> History:
         place = mirrors.path(repo)

@@ -6,7 +6,8 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 
-from hqd.adapters.mirror import FOLDER, Mirrors
+from hqd.adapters.mirror import Mirrors
+from hqd.adapters.repository import MIRRORS
 from hqd.adapters.secrets import EnvironmentSecrets, reference
 from hqd.bootstrap.forge import Forges
 from hqd.bootstrap.opening import Hq
@@ -27,7 +28,7 @@ def mirrors_of(
     """The mirrors of the repositories that the settings in force name; calls under way end with the stack."""
     stop = threading.Event()
     token = target_token(found, forges)
-    mirrors = Mirrors(hq.private / FOLDER, env, lambda: rulebook.current.settings.repos, token, stop)
+    mirrors = Mirrors(hq.private / MIRRORS, env, lambda: rulebook.current.settings.repos, token, stop)
     stack.callback(mirrors.close)
     stack.callback(stop.set)
     return mirrors

@@ -16,12 +16,13 @@ from pathlib import Path
 from types import TracebackType
 
 from hqd.adapters.git import GitFailed
+from hqd.adapters.ledger import stale_locks
 from hqd.adapters.ledger.cone import ConeFile
 from hqd.adapters.ledger.files import Files
 from hqd.adapters.ledger.index_file import Index, read_index, stamp
 from hqd.adapters.ledger.index_lock import IndexLock, owner_is_hqd
 from hqd.adapters.ledger.journal import Journal, Marks
-from hqd.adapters.repository import GitRepository
+from hqd.adapters.repository import MIRRORS, GitRepository
 from hqd.errors import AlreadyRunning
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
@@ -54,6 +55,9 @@ class Writer:
             self.token = repo.private / "token"
             self.previous_boot = self._previous_boot()
             self._clear_leftovers()
+            if self.previous_boot is not None:
+                mirrors = (repo.private / MIRRORS).glob("*")
+                stale_locks.clear([repo.common_dir, *mirrors], self.token.stat().st_mtime, sleep)
             self._write_token()
             self.journal = Journal(repo.private / "journal")
         except BaseException:

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
-from hqd.adapters.mirror import FOLDER, Mirrors
+from hqd.adapters.mirror import Mirrors
 from hqd.adapters.remote import RemoteOf
-from hqd.adapters.repository import GitRepository
+from hqd.adapters.repository import MIRRORS, GitRepository
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.forge import Forges
 from hqd.bootstrap.places import target_token
@@ -28,7 +28,7 @@ def repos_found(
     """(name, what was tried) for each of `[repos.*]`."""
     forges = Forges(lambda: settings, found, threading.Event())
     token_of = target_token(found, forges)
-    mirrors = Mirrors(private / FOLDER, env, lambda: settings.repos)
+    mirrors = Mirrors(private / MIRRORS, env, lambda: settings.repos)
     try:
         for name, target in settings.repos.items():
             try:

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from hqd.adapters.git import Git, GitFailed
-from hqd.adapters.mirror import FOLDER, Mirrors
-from hqd.adapters.repository import GitRepository
+from hqd.adapters.mirror import Mirrors
+from hqd.adapters.repository import MIRRORS, GitRepository
 from hqd.errors import Expected
 from hqd.model.settings import Repository
 
@@ -33,7 +33,7 @@ def stand_in(
 
 def _clone(name: str, table: Mapping[str, Any], place: Path, repo: GitRepository, env: Mapping[str, str]) -> None:
     known = Repository(url=table["url"], branch=str(table.get("branch", "main")))
-    mirror = Mirrors(repo.private / FOLDER, env, lambda: {name: known}).path(name)
+    mirror = Mirrors(repo.private / MIRRORS, env, lambda: {name: known}).path(name)
     ref = f"refs/heads/{known.branch}"
     source = str(mirror) if mirror.exists() else known.url
     place.parent.mkdir(parents=True, exist_ok=True)
