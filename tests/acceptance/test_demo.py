@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from hqd.cli.demo.tour import demo
 from hqd.cli.demo import stage as demo_stage
+from hqd.cli.demo.tour import demo
 from tests.conftest import Git
 
 ARGV = (sys.executable, "-m", "hqd", "demo")
