@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from hqd.adapters.forges.webhooks import Wake
+from hqd.adapters.history import GitHistory
 from hqd.adapters.mirror import Mirrors
 from hqd.adapters.secrets import EnvironmentSecrets
 from hqd.bootstrap.listening import Listening
@@ -16,6 +17,7 @@ from hqd.core.reviews.names import name_on
 from hqd.daemon.autonomy import Autonomy
 from hqd.daemon.forge.acting import Acting
 from hqd.daemon.forge.remind import Reminders
+from hqd.daemon.lessons import reverts
 from hqd.daemon.lessons.proposing import Proposer
 from hqd.daemon.lessons.teaching import Teaching
 from hqd.daemon.outside import Outside
@@ -55,7 +57,10 @@ def outsides_of(
     watch = watch_of(hq, rulebook, places, found, sources, turns)
     acting = Acting(places, hq.history, rulebook, found.known, note, turns, sources, watch.hint)
     listening = Listening(rulebook, found, told, note)
-    teaching = Teaching(hq.history, checkout, rulebook, hq.private, Proposer(proposing(hq.root, hq.env), note))
+    teaching = Teaching(
+        hq.history, checkout, rulebook, hq.private, Proposer(proposing(hq.root, hq.env), note),
+        reverts.Targets(hq.history, lambda repo: GitHistory(mirrors.get(repo).repository)),
+    )  # fmt: skip
     autonomy = Autonomy(rulebook, asking(hq.root, hq.env, ("report", "autonomy", "--propose", "--json")), note)
     return (watch, acting, Reminders(notifier), listening, teaching, autonomy)
 

@@ -11,6 +11,8 @@ from hqd.daemon.loop import Loop
 from hqd.model.failure import ParkReason
 from hqd.model.lesson import Lesson, LessonStatus
 from tests.daemon.headquarters import REVIEWED, SETTINGS, Headquarters, make, only, settle
+from tests.daemon.target_repository import TASK as FIX_TASK
+from tests.daemon.target_repository import shop
 from tests.daemon.test_decisions import LAX, PICKED, SETTLES
 
 BAD, GOOD = "Get your money back at once, dear people.", "Write to us, dear people, and we will see."
@@ -234,6 +236,38 @@ def test_a_revert_that_a_forges_button_made_is_recorded_when_it_is_merged(hq: He
         settle(loop, lambda: bool(lessons(loop)))
         (lesson,) = lessons(loop).values()
         assert (lesson.evidence[0].task, lesson.caught_at) == (task.id, "main")
+
+
+@pytest.mark.parametrize("squashed", [False, True])
+def test_a_revert_on_a_target_repositorys_main_is_recorded_when_it_is_next_fetched(
+    tmp_path: Path, *, squashed: bool
+) -> None:
+    hq, people = shop(tmp_path)
+    hq.drop("mend.md", FIX_TASK)
+    with hq.daemon() as loop:
+        settle(loop, lambda: bool(hq.folder("review")))
+        task = only(loop)
+        if squashed:  # under another name: only hqd's own record knows
+            people.git("fetch", "--quiet", "origin")
+            people.git("merge", "--quiet", "--squash", f"origin/hqd/{task.id}")
+            people.commit({}, "Mend it")
+        else:
+            assert hq.ask(loop, "approve", task.id).ok
+        settle(loop, lambda: bool(hq.folder("done")))
+        people.pull()
+        people.git("revert", "--no-edit", *([] if squashed else ["-m", "1"]), "HEAD")
+        people.commit({}, "Reverts somebody's\n\nThis reverts commit 0123456789ab.")
+        hq.drop("again.md", FIX_TASK)
+        settle(loop, lambda: bool(lessons(loop)))
+        (lesson,) = lessons(loop).values()
+        assert (lesson.class_, lesson.caught_at, lesson.born_at) == ("wrong_acceptance", "main", "mend")
+        assert [each.task for each in lesson.evidence] == [task.id]
+        settle(loop)
+    (hq.root / ".git/hqd/taught.json").unlink()
+    with hq.daemon() as loop:  # looked at anew, and nothing is written twice
+        settle(loop, lambda: "site" in loop.live.targets)
+        settle(loop)
+        assert [len(each.evidence) for each in lessons(loop).values()] == [1]
 
 
 def test_a_commit_that_only_says_that_it_reverts_something_is_no_case(hq: Headquarters) -> None:

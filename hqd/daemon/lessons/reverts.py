@@ -1,13 +1,14 @@
 """Landed work that a person took back: which tasks' work a revert on main's own line is about.
 
 As git writes it (`This reverts commit …`), or as a merge of the branch that a forge's button makes: `revert-12-BRANCH`
-on GitHub, `revert-COMMIT` on GitLab.
+on GitHub, `revert-COMMIT` on GitLab. The same on a target repository's main, which is read when it has been fetched:
+while a task needs it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 from hqd.codec import layout
 from hqd.codec.message import trailers
@@ -28,37 +29,84 @@ LOOK_AFTER = 5_000
 """Commits after a landing in which hqd's note of it is looked for."""
 
 
+LOOK_BACK = 500
+"""Commits of a target's main that are looked at where nothing is remembered."""
+
+PlaybookOf = Callable[[Cursor], Playbook | None]
+
+
+class Targets:
+    """Reverts in target repositories. `history_of`: of one's mirror, by its name; may raise Expected.
+
+    `seen`: name -> the tip up to which its main was looked at.
+    """
+
+    def __init__(self, hq: History, history_of: Callable[[str], History]) -> None:
+        self._hq, self._history_of = hq, history_of
+        self.seen: dict[str, str] = {}
+
+    def look(self, tips: Mapping[str, str], tree: Tree, playbook_of: PlaybookOf) -> Iterator[Case]:
+        """The cases of what is new on the mains whose tips are given. `tree`: the HQ's, which has the records."""
+        for repo, tip in tips.items():
+            if self.seen.get(repo) == tip:
+                continue
+            try:
+                history = self._history_of(repo)
+                messages = self._messages(history, self.seen.get(repo))
+            except Expected:
+                continue  # not in hqd.toml any more
+            self.seen[repo] = tip
+            for message in messages:
+                yield from taken_back(history, tree, message, playbook_of, (repo, self._hq))
+
+    @staticmethod
+    def _messages(history: History, since: str | None) -> list[str]:
+        if since is not None:
+            try:
+                return [message for _, message in history.messages(since, limit=10 * LOOK_BACK)]
+            except (Expected, KeyError):
+                pass  # that commit is gone: the target's main was rewritten
+        return [message for _, message in history.messages(None, limit=LOOK_BACK)]
+
+
 def taken_back(
-    history: History, tree: Tree, message: str, playbook_of: Callable[[Cursor], Playbook | None]
+    history: History, tree: Tree, message: str, playbook_of: PlaybookOf, target: tuple[str, History] | None = None
 ) -> Iterator[Case]:
-    """The cases of a revert; none where the message tells of none."""
+    """The cases of a revert; none where the message tells of none. `target`: where `history` is a target repository's,
+    its name and the HQ's history; anybody may write a trailer there, so only work that went there counts."""
+    repo, notes = target if target is not None else (None, None)
     said = _COMMIT.search(message) or _OF_COMMIT.search(message)
     named = _OF_TASK.search(message)
     if said is None and named is None:
         return
     try:
-        tasks = _brought(history, tree, said[1]) if said is not None else frozenset({named[1]} if named else ())
+        tasks = _brought(history, tree, said[1], notes) if said is not None else frozenset({named[1]} if named else ())
     except (Expected, KeyError):
         return  # it is not here: history was rewritten, or cut
     words = (message[: said.start()] if said is not None and said.start() else message).partition("\n")[2].strip()
     for task in sorted(tasks):
         records = records_of(tree, task)
-        if records:
+        if records and (target is None or any(record.cursor.repo == repo for record in records)):
             cursor = records[-1].cursor
             case = teaching.reverted(task, cursor, playbook_of(cursor), words, "a person", records[-1].at)
             if case is not None:
                 yield case
 
 
-def _brought(history: History, tree: Tree, sha: str) -> frozenset[str]:
-    """Whose work a commit brought: by its trailer, or by hqd's note where a person squashed it under another name."""
+def _brought(history: History, tree: Tree, sha: str, notes: History | None) -> frozenset[str]:
+    """Whose work a commit brought: by its trailer, or by hqd's note where a person squashed it under another name.
+
+    `notes`: the HQ's history, where the commit is not on its own main.
+    """
     landing = next((text for commit, text in history.messages(f"{sha}^") if commit.startswith(sha)), "")
-    return works(landing) or _noted(history, tree, sha)
+    if works(landing):
+        return works(landing)
+    return _noted(history, tree, sha, sha) if notes is None else _noted(notes, tree, sha, None)
 
 
-def _noted(history: History, tree: Tree, sha: str) -> frozenset[str]:
+def _noted(history: History, tree: Tree, sha: str, since: str | None) -> frozenset[str]:
     """The tasks that hqd has noted as landed by a commit."""
-    told = (trailers(message) for _commit, message in history.messages(sha, limit=LOOK_AFTER))
+    told = (trailers(message) for _commit, message in history.messages(since, limit=LOOK_AFTER))
     landed = {each["Hqd-Task"] for each in told if each.get("Hqd-Event") == EventKind.LANDED.value}
     return frozenset(
         task for task in landed if any((record.landed or "").startswith(sha) for record in records_of(tree, task))

@@ -27,7 +27,7 @@ from hqd.core.secret_scan import redact
 from hqd.daemon.batch import Written
 from hqd.daemon.draft import Draft
 from hqd.daemon.lessons.proposing import Proposer
-from hqd.daemon.lessons.reverts import records_of, taken_back
+from hqd.daemon.lessons.reverts import Targets, records_of, taken_back
 from hqd.daemon.rulebook import Rulebook
 from hqd.errors import Expected
 from hqd.model.change import Transition
@@ -74,8 +74,15 @@ class Teaching:
     """An Outside (`daemon/outside.py`)."""
 
     def __init__(
-        self, history: History, checkout: Checkout, rulebook: Rulebook, private: Path, proposer: Proposer
+        self,
+        history: History,
+        checkout: Checkout,
+        rulebook: Rulebook,
+        private: Path,
+        proposer: Proposer,
+        targets: Targets,
     ) -> None:
+        self._targets = targets
         self._proposer = proposer
         self._history = history
         self._checkout = checkout
@@ -89,7 +96,7 @@ class Teaching:
         self._laid: tuple[list[Case], list[Correction]] = ([], [])
         self._mended: list[Lesson] = []  # by what is laid
         self._again: datetime | None = None
-        self._saved: tuple[str, int] = ("", 0)
+        self._saved: tuple[str, int, dict[str, str]] | None = None
         self._kept_at: datetime | None = None
 
     def open(self, live: Live, wake: Callable[[], None]) -> None:
@@ -108,6 +115,7 @@ class Teaching:
             return
         if live.tip != self._tip:
             self._look(live.tip)
+        self._cases += self._targets.look(live.targets, live.tree, self._playbook)
         if not self._cases and not self._corrections:
             return
         self._mended = []
@@ -154,7 +162,7 @@ class Teaching:
 
     def close(self) -> None:
         self._proposer.close()
-        self._saved, self._kept_at = ("", 0), None
+        self._saved = self._kept_at = None
         self._keep(None)
 
     # -- what happened ----------------------------------------------------------------------------------------
@@ -316,6 +324,7 @@ class Teaching:
             told = json.loads(self._memory.read_text())
             self._tip = str(told["tip"])
             self._sightings = {name: _case(row) for name, row in dict(told["sightings"]).items()}
+            self._targets.seen = {str(repo): str(tip) for repo, tip in dict(told.get("targets", {})).items()}
         except (OSError, ValueError, KeyError, TypeError):
             self._tip, self._sightings = "", {}
 
@@ -324,13 +333,13 @@ class Teaching:
         if now is not None and self._kept_at is not None and now - self._kept_at < KEEP_EVERY:
             return
         self._kept_at = now
-        state = (self._tip, len(self._sightings))
+        state = (self._tip, len(self._sightings), dict(self._targets.seen))
         if self._cases or self._corrections or state == self._saved or not self._tip:
             return
         rows = {name: {**asdict(case), "at": case.at.isoformat()} for name, case in self._sightings.items()}
         temporary = self._memory.with_suffix(".tmp")
         try:
-            temporary.write_text(json.dumps({"tip": self._tip, "sightings": rows}))
+            temporary.write_text(json.dumps({"tip": self._tip, "targets": state[2], "sightings": rows}))
             temporary.replace(self._memory)
         except OSError:
             return  # a full disk: the newest commits are looked at again
