@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
@@ -33,6 +33,7 @@ class Server:
         self.reviews = {number: review(number) for number in range(1, count + 1)}
         self.asked: list[str] = []
         self.down = False
+        self.meanwhile: Callable[[], None] = lambda: None  # after a pull request was read, before its comments are
 
     def _heard(self, what: str) -> None:
         if self.down:
@@ -48,6 +49,7 @@ class Server:
         return self.reviews[number]
 
     def items(self, number: int) -> tuple[ReviewItem, ...]:
+        self.meanwhile()
         return ()
 
     def login(self) -> str:
@@ -153,3 +155,21 @@ def test_two_looks_within_a_second_do_not_settle_what_happens_in_that_second() -
         assert line.round() == ["list", "#1"]
         line.asker.hint()
         assert line.round() == ["list"]
+
+
+def test_a_look_that_takes_long_does_not_settle_the_second_in_which_it_began() -> None:
+    """On a busy machine a word came between the reading of a pull request and the end of the look: it stayed unheard."""
+
+    def wait() -> None:
+        line.clock += 2.0
+
+    with following(2) as line:
+        line.server.reviews[1] = review(1, LATER)
+        line.asker.hint(1)
+        line.round()
+        line.clock += 0.3
+        line.server.meanwhile = wait
+        line.asker.hint(1)
+        line.round()
+        line.asker.hint()
+        assert line.round() == ["list", "#1"]

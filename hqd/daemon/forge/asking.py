@@ -279,6 +279,7 @@ class Asker:
 
     def _one(self, want: Want) -> None:
         """One pull request. That it is gone, or hidden, is told of it alone."""
+        began = self._clock()
         try:
             look, review = self._look(want)
         except ForgeRefused as fault:
@@ -286,9 +287,9 @@ class Asker:
                 raise
             self._deliver(Trouble(fault, self._now(), want.number))
             return
-        clock, before = self._clock(), self._seen.get(want.number)
-        first = before.first if before is not None and before.updated == review.updated else clock
-        again = clock - first < _SAME_TIME
+        before = self._seen.get(want.number)
+        first = before.first if before is not None and before.updated == review.updated else self._clock()
+        again = began - first < _SAME_TIME  # by when it began: what came while it lasted may not be in it
         look = replace(look, sure=not again)
         self._seen[want.number] = _Seen(look, review.updated, first, again)
         self._deliver(look)
