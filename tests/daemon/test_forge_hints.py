@@ -158,7 +158,7 @@ def test_two_looks_within_a_second_do_not_settle_what_happens_in_that_second() -
 
 
 def test_a_look_that_takes_long_does_not_settle_the_second_in_which_it_began() -> None:
-    """On a busy machine a word came between the reading of a pull request and the end of the look: it stayed unheard."""
+    """A word that came after the pull request was read, before the look ended, stayed unheard."""
 
     def wait() -> None:
         line.clock += 2.0
