@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -125,6 +126,35 @@ def test_an_interrupted_reading_leaves_no_process_no_folder_and_no_half_index(
     assert list((tmp_path / "aside").iterdir()) == []
     with archive(hq, NONE) as found:
         assert expected == found.both()
+
+
+def test_a_starter_that_was_killed_before_it_asked_leaves_no_folder(
+    hq: Path, begun: list[subprocess.Popen[bytes]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    aside = tmp_path / "aside"
+    aside.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(aside))
+    repository = GitRepository.open(hq, dict(os.environ))
+    try:
+        with second.Second(repository.git, EVERY) as started:
+            started.prepare(EVERY)
+            assert len(list(aside.iterdir())) == 1
+            child = begun[0]
+            assert child.stdin is not None
+            child.stdin.close()  # as when its starter ends
+            child.wait(60)
+            assert list(aside.iterdir()) == []
+    finally:
+        repository.close()
+
+
+@pytest.mark.parametrize("told", [b"", b"."])
+def test_a_second_process_that_was_told_no_folder_removes_none(tmp_path: Path, told: bytes) -> None:
+    (tmp_path / "kept").write_text("kept")
+    argv = (sys.executable, "-c", second._PROGRAM)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    subprocess.run(argv, cwd=tmp_path, env=env, input=told, check=True, timeout=60)
+    assert (tmp_path / "kept").read_text() == "kept"
 
 
 @pytest.mark.parametrize("early", [True, False])

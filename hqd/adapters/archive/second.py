@@ -109,7 +109,9 @@ class Second:
             self._folder = Path(self._all.enter_context(tempfile.TemporaryDirectory(prefix="hqd-")))
             argv = (sys.executable, "-P", "-c", _PROGRAM)
             env = {**for_oneself(self._git.env), "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-            self._process = self._all.enter_context(process.beside(argv, env=env))
+            child = self._all.enter_context(process.beside(argv, env=env))
+            cast(IO[bytes], child.stdin).write(os.fsencode(self._folder) + b"\n")  # first of all: it tidies it up
+            self._process = child
 
     def _ask(self, word: str, *what: Any) -> None:
         if self._process is None:
@@ -117,7 +119,7 @@ class Second:
         place = (str(self._git.cwd), dict(self._git.env), dict(self._git.place))
         try:
             (self._folder / _ASKED).write_bytes(marshal.dumps((word, place, what), _FORMAT))
-            cast(IO[bytes], self._process.stdin).write(os.fsencode(self._folder) + b"\n")
+            cast(IO[bytes], self._process.stdin).write(b"\n")
         except OSError:
             self._process = None
 
@@ -135,20 +137,22 @@ class Second:
 
 
 def main() -> None:
-    """What the second process does, until its standard input ends."""
-    desk, folder = _Desk(), None
+    """What the second process does, until its standard input ends: the first line names the folder by which the two
+    exchange what they have, each other one says that a piece of work is there."""
+    told = sys.stdin.buffer.readline()
+    if not told.endswith(b"\n"):
+        return  # whoever started it has ended: there is nothing to be tidied up
+    desk, folder = _Desk(), Path(os.fsdecode(told[:-1]))
     try:
-        for line in sys.stdin.buffer:
-            folder = Path(os.fsdecode(line[:-1]))
+        for _line in sys.stdin.buffer:
             word, (cwd, env, place), what = marshal.loads((folder / _ASKED).read_bytes())  # noqa: S302 - of its starter
             git = Git(Path(cwd), env, place)
-            told = desk.read(git, *what) if word == "read" else desk.label(git, *what)
-            (folder / _ANSWER).write_bytes(marshal.dumps(told, _FORMAT))
+            answer = desk.read(git, *what) if word == "read" else desk.label(git, *what)
+            (folder / _ANSWER).write_bytes(marshal.dumps(answer, _FORMAT))
             sys.stdout.write("\n")
             sys.stdout.flush()
-    finally:
-        if folder is not None:  # whoever started it may have been killed, and tidies nothing up
-            shutil.rmtree(folder, ignore_errors=True)
+    finally:  # whoever started it may have been killed, and tidies nothing up
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 class _Desk:
