@@ -48,29 +48,28 @@ def cases(
 
     `other` has the same events of its tasks. Raises GitFailed.
     """
-    labels = in_order(_labels(git, past, days, other))
-    found = core_cases(labels, clusters(_origins(past, tasks)))
+    landed, by_task = landings(past.events), past.tasks()
+    theirs = other.tasks if other is not None else frozenset()
+    if other is not None and theirs:
+        other.label(past.changes, landed, days)
+    files, looked = Files(past.changes, landed), _Looked(git).contents
+    labels = label_tasks([events for task, events in by_task.items() if task not in theirs], files, looked, days)
+    group = clusters(_origins(past, tasks))
+    if other is not None and theirs:
+        said = other.labelled()
+        there = {task: by_task[task] for task in theirs}
+        labels += label_tasks(there.values(), files, looked, days) if said is None else _heard(said, there)
+    labels = in_order(labels)
+    found = core_cases(labels, group)
     counts = Counter(f"{case.label.value}:{case.source}" for case in found)
     enforced = sorted({version for each in labels for version in each.enforced})
     return found, {"days": days, "labels": dict(sorted(counts.items())), "enforced": enforced}
 
 
-def _labels(git: Git, past: Past, days: float, other: Other | None) -> list[Labelled]:
-    landed, by_task = landings(past.events), past.tasks()
-    files, theirs = Files(past.changes, landed), other.tasks if other is not None else frozenset()
-    if other is not None and theirs:
-        other.label(past.changes, landed, days)
-    mine = [events for task, events in by_task.items() if task not in theirs]
-    found = label_tasks(mine, files, _Looked(git).contents, days)
-    if other is None or not theirs:
-        return found
-    said = other.labelled()
-    if said is None:
-        rest = [events for task, events in by_task.items() if task in theirs]
-        return found + label_tasks(rest, files, _Looked(git).contents, days)
-    ends = {(each.task, each.n): each for task in theirs for each in by_task[task] if each.event == "finished"}
+def _heard(said: Iterable[Spoken], tasks: Mapping[str, Sequence[PastEvent]]) -> list[Labelled]:
+    ends = {(task, each.n): each for task, events in tasks.items() for each in events if each.event == "finished"}
     words = {label.value: label for label in Label}
-    return found + [
+    return [
         Labelled(ends[each.task, each.n], Verdict(words[each.verdict[0]], *each.verdict[1:]), *each[3:])
         for each in said
     ]
