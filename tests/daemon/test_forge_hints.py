@@ -68,7 +68,7 @@ class Line:
 
     def __init__(self, count: int, waiting: int = 0) -> None:
         self.server, self.clock, self.told = Server(count), 0.0, queue.SimpleQueue[Told]()
-        source = Source(cast(Any, self.server), "main", lambda: None, lambda _: None, lambda old, new: True, lambda: "")
+        source = Source(cast(Any, self.server), "main", dict, lambda _: None, lambda old, new: True, lambda: "")
         self.asker = Asker(source, lambda: POLL, self.told.put, lambda: WHEN, clock=lambda: self.clock)
         wants = {n: Want(f"t{n}", n, f"{n:040x}", 1, checks=n == waiting) for n in self.server.reviews}
         self.asker.want(wants)
