@@ -282,13 +282,15 @@ class GitArchive:
 
 @contextlib.contextmanager
 def no_collection() -> Iterator[None]:
-    """No search for cycles while a million small values are made, of which none is in one: a third of the time."""
+    """No search for cycles while a million small values are made, of which none is in one: a third of the time. For
+    commands, which end soon: what was made within is never searched."""
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was:
+            gc.freeze()
             gc.enable()
 
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
-from hqd.adapters.archive import GitArchive
+from hqd.adapters.archive import GitArchive, no_collection
 from hqd.cli import terminal
 from hqd.cli.board.reading import View
 from hqd.core.report.facts import facts_of
@@ -25,24 +22,12 @@ class Told:
 def told(seen: View, *, labels: bool = True) -> Told:
     """All tasks of main's history. `labels`: with later edits and reverts."""
     archive = archive_of(seen)
-    with terminal.spinner("reading history"), many_values():
+    with terminal.spinner("reading history"), no_collection():
         if not labels:
             past = archive.past(seen.tree.commit)
             return Told(stories(facts_of(past.events)), remarks_of(past))
         past, corpus = archive.both(seen.tree.commit, label_days(seen))
         return Told(stories(facts_of(past.events), corpus.cases), remarks_of(past))
-
-
-@contextmanager
-def many_values() -> Iterator[None]:
-    """No search for cycles while many values are made that have none: it takes a third of the time."""
-    on = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if on:
-            gc.enable()
 
 
 def archive_of(seen: View) -> GitArchive:

@@ -8,11 +8,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from hqd.adapters.archive import no_collection
 from hqd.cli import terminal
 from hqd.cli.board.reading import View, view
 from hqd.cli.call import Call
 from hqd.cli.gate import open_registry
-from hqd.cli.history.past import archive_of, many_values, remarks_of
+from hqd.cli.history.past import archive_of, remarks_of
 from hqd.cli.history.replay_check import check_tried
 from hqd.cli.history.replay_tables import Replayed, Story, facts_of, show
 from hqd.cli.history.retold import Accepted, accepted, event_of, judging
@@ -113,12 +114,12 @@ def replayed(
 ) -> Replayed:
     """Routing of all tasks, then (`walks`) every task that the playbook takes, or took, event by event."""
     root = seen.repo.root
-    with terminal.spinner("reading history"), many_values():
+    with terminal.spinner("reading history"), no_collection():
         past = archive_of(seen).past(seen.tree.commit)
         after = _after(seen, since)
         tasks = list(accepted(seen, past, after))
     versions = Versions(seen, tried)
-    with terminal.spinner("deciding again"), many_values():
+    with terminal.spinner("deciding again"), no_collection():
         known, lost = _with_rules(tasks, versions)
         routing = reroute(
             [(each.task, pin, _playbook(each)) for each, pin in known], versions.old, versions.new, tried.name

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from hqd.adapters.archive import no_collection
 from hqd.cli import terminal
 from hqd.cli.board.reading import View, now, view
 from hqd.cli.call import Call
-from hqd.cli.history.past import Told, many_values, told
+from hqd.cli.history.past import Told, told
 from hqd.core.lessons.worth import Worth, worth
 from hqd.core.report.html import page
 from hqd.core.report.page import REACHED, Report, figures, headline, sections
@@ -39,7 +40,7 @@ def report(call: Call, wish: Wish) -> int:
     """Prints the report in the form that was asked for."""
     if wish.form not in FORMATS:
         raise Usage(f"--format {wish.form}", remedy="one of: " + ", ".join(FORMATS))
-    with many_values(), view(call) as seen:
+    with no_collection(), view(call) as seen:
         begin = since_of(wish.since, seen)
         past = told(seen)
         _known_playbook(wish.playbook, past, seen)
