@@ -87,6 +87,19 @@ def test_a_forge_that_answers_garbage_for_a_while_delays_and_then_goes_on(at: Fo
     assert {outcome for outcome, _step in ends} == {Outcome.PASSED, Outcome.REFUSED}
 
 
+def test_a_held_opening_is_tried_at_once_when_a_person_says_sync(at: Forged) -> None:
+    """The next try of its own would come in five minutes, and nothing is open yet that could tell."""
+    token, at.server.token = at.server.token, "another"
+    with at.hq.daemon() as loop:
+        at.hq.drop("a.md", TASK)
+        settle(loop, lambda: "forge" in loop.live.holds)
+        settle(loop)
+        at.server.token = token
+        at.hq.ask(loop, "sync")
+        reviewed(at, loop)
+        settle(loop, lambda: loop.live.holds == {})
+
+
 def test_what_a_person_has_to_mend_is_a_hold_that_lifts_by_itself(at: Forged) -> None:
     token, name = at.server.token, at.forge.name
 

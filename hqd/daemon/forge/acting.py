@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 
-from hqd.core.reviews.holds import hold, hold_name
+from hqd.core.reviews.holds import FORGE, hold, hold_name
 from hqd.core.reviews.merge import merge_message, to_merge
 from hqd.daemon.alarms import longer
 from hqd.daemon.batch import Written
@@ -109,6 +109,9 @@ class Acting:
     def nudge(self) -> None:
         self._asked = {key: at for key, at in self._asked.items() if at is None}
         self._courier.hurry()
+        if self._live is not None:  # a held forge is tried at once, by the next opening too
+            held = {name: hold.since for name, hold in self._live.holds.items() if hold.on.split(":")[0] == FORGE}
+            self._live.probe_at.update(held)
 
     @property
     def busy(self) -> bool:
